@@ -1,0 +1,21 @@
+//! Words that cross a stage border, and nothing else.
+//!
+//! Every other crate names this one; this one names none of them. What is here is plain data: times,
+//! addresses, ids, limits, counters, and the shape of a recording's metadata. No I/O, no clock, no thread.
+#![forbid(unsafe_code)]
+
+pub mod ids;
+pub mod ledger;
+pub mod limits;
+pub mod net;
+pub mod packet;
+pub mod recording;
+pub mod sound;
+pub mod time;
+
+pub use ids::RecordingId;
+pub use ledger::{Ledger, Outcome};
+pub use net::{Domain, Endpoint, FlowKey, Transport};
+pub use packet::MediaPacket;
+pub use sound::{Encoding, Format, Formats, Side};
+pub use time::Timestamp;

@@ -1,0 +1,50 @@
+//! Every maximum that the wire can drive, in one place, with its unit in its name.
+//!
+//! A full table is a counted, named outcome (`ledger`), never a crash and never a silent loss.
+
+/// Largest frame taken from any source. Jumbo frames fit; so do loopback's 64 KiB datagrams.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// VLAN tags on one frame.
+pub const VLAN_TAGS_MAX: usize = 4;
+/// IPv6 extension headers on one packet.
+pub const IPV6_EXTENSIONS_MAX: usize = 8;
+/// Unfinished IP datagrams per capture core.
+pub const FRAGMENTED_DATAGRAMS_MAX: usize = 1_024;
+/// Bytes parked in unfinished IP datagrams per capture core.
+pub const FRAGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long an unfinished IP datagram waits, on the capture clock (RFC 1122 says 60 to 120 s).
+pub const FRAGMENT_AGE_SECONDS_MAX: u64 = 30;
+/// TCP connections followed per capture core.
+pub const TCP_CONNECTIONS_MAX: usize = 16_384;
+/// Out-of-order bytes kept per TCP direction.
+pub const TCP_REORDER_BYTES_MAX: usize = 256 * 1024;
+/// A SIP message, headers and body.
+pub const SIP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Header fields in one SIP message.
+pub const SIP_HEADERS_MAX: usize = 256;
+/// SDP media lines in one offer or answer.
+pub const SDP_MEDIA_LINES_MAX: usize = 32;
+/// Payload types of one media line.
+pub const SDP_FORMATS_MAX: usize = 128;
+/// Calls followed at once by the dialog engine.
+pub const CALLS_MAX: usize = 262_144;
+/// Legs (SIP dialogs and hops of them) in one call.
+pub const LEGS_PER_CALL_MAX: usize = 64;
+/// Announced media endpoints in one call.
+pub const ENDPOINTS_PER_CALL_MAX: usize = 256;
+/// SIP messages kept for one call's ladder; later ones are counted.
+pub const LADDER_MESSAGES_MAX: usize = 512;
+/// Media flows open at once per capture core.
+pub const FLOWS_MAX: usize = 262_144;
+/// SSRCs told apart in one flow of one call; packets of further ones are kept as packets.
+pub const STREAMS_PER_FLOW_MAX: usize = 256;
+/// A media chunk's buffer. Two flows of G.711 fill one in 0.45 s.
+pub const CHUNK_BYTES: usize = 4 * 1024;
+/// How old a chunk may grow before it is written: what a power cut can cost.
+pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 1_000;
+/// A journal segment.
+pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
+const _: () = assert!(CHUNK_BYTES * 64 < SEGMENT_BYTES_MAX as usize, "a segment holds many chunks");
+const _: () = assert!(FRAGMENT_BYTES_MAX >= 64 * FRAME_BYTES_MAX, "a few large datagrams fit");

@@ -1,0 +1,179 @@
+//! The shape of `recording.json`: what is known of one recording.
+//!
+//! Names follow the metadata of Genesys Interaction Recording where it has them (`callerPhoneNumber`,
+//! `mediaFiles`, ...). The catalog, `list --json` and the API all speak this shape.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Endpoint, RecordingId, Side, Timestamp};
+
+/// One recording: the kept result for one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recording {
+    /// UUID version 7.
+    pub id: RecordingId,
+    /// The Call-ID (RFC 3261, 8.1.1.4); absent for a call whose signalling was never seen.
+    pub call_id: Option<String>,
+    /// User part of the From URI, or the whole URI when it has none; the source address without signalling.
+    pub caller_phone_number: String,
+    /// User part of the dialled URI (the first INVITE's Request-URI or To), likewise.
+    pub dialed_phone_number: String,
+    /// The From header field's value.
+    pub from: Option<String>,
+    /// The To header field's value.
+    pub to: Option<String>,
+    /// First INVITE, or first packet without signalling.
+    pub start_time: Timestamp,
+    /// First 2xx to an INVITE.
+    pub answer_time: Option<Timestamp>,
+    /// BYE or final failure, or the last packet.
+    pub stop_time: Timestamp,
+    /// `stopTime - startTime`, milliseconds.
+    pub duration: u64,
+    /// How the call ended, e.g. `BYE`, `CANCEL`, `final 486`, `timeout`, `captureEnd`, `interrupted`.
+    pub end_reason: String,
+    /// Whether everything that the parties sent is in the recording as far as can be known.
+    pub complete: bool,
+    /// Why it is not complete, in words, one entry a reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete_reasons: Vec<String>,
+    /// What is missing, when, on which side.
+    pub gaps: Vec<Gap>,
+    /// The SIP dialogs of the call.
+    pub legs: Vec<Leg>,
+    /// The RTP streams of the call.
+    pub streams: Vec<Stream>,
+    /// The kept media.
+    pub media_files: Vec<MediaFile>,
+    /// The SIP ladder.
+    pub messages: Vec<Message>,
+    /// The node that recorded it.
+    pub node: String,
+    /// Program and version that finished it.
+    pub build: String,
+}
+
+/// A stretch for which nothing was received.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// Whose voice is missing.
+    pub side: Side,
+    /// Begin, on the recording's clock.
+    pub start_time: Timestamp,
+    /// Milliseconds, to the microsecond.
+    pub duration: f64,
+    /// Packets missing, if they can be counted.
+    pub packets: Option<u64>,
+    /// `loss` (sequence numbers missing), `journal`, `noMedia`, ...
+    pub reason: String,
+}
+
+/// One SIP dialog.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leg {
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Tag of the From header field of the request that created it.
+    pub from_tag: String,
+    /// The other tag, once there was one.
+    pub to_tag: Option<String>,
+    /// First message.
+    pub start_time: Timestamp,
+    /// First 2xx.
+    pub answer_time: Option<Timestamp>,
+    /// BYE or final failure.
+    pub stop_time: Option<Timestamp>,
+    /// Where its INVITE was seen: source and destination, a pair per hop.
+    pub hops: Vec<(Endpoint, Endpoint)>,
+}
+
+/// One SSRC from one source to one destination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stream {
+    /// Sender.
+    pub source: Endpoint,
+    /// Receiver.
+    pub destination: Endpoint,
+    /// Synchronisation source, as `0x` and eight digits.
+    pub ssrc: String,
+    /// Whose voice.
+    pub side: Side,
+    /// `audio`, `video`, ...; as announced, `audio` if not.
+    pub media: String,
+    /// Encoding name of the payload type that most packets have.
+    pub codec: String,
+    /// RTP packets, duplicates included.
+    pub packets: u64,
+    /// Distinct RTP packets.
+    pub unique: u64,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Packets that came more than once.
+    pub duplicates: u64,
+    /// Packets that came after one with a higher sequence number.
+    pub late: u64,
+    /// Interarrival jitter at the end (RFC 3550, 6.4.1), milliseconds.
+    pub jitter: f64,
+    /// Mean opinion score by the E-model (ITU-T G.107), 1 to 4.5; absent for what it does not cover.
+    pub mos: Option<f64>,
+    /// First packet.
+    pub start_time: Timestamp,
+    /// Last packet.
+    pub stop_time: Timestamp,
+    /// `mediaId` of the media file that holds it, a line per file.
+    pub media_files: Vec<String>,
+    /// `decoded`, or why it was kept as packets.
+    pub state: String,
+}
+
+/// One part of the kept media.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MediaFile {
+    /// Unique within the recording.
+    pub media_id: String,
+    /// File name in the recording's folder, as stored (with `.p7m` if sealed).
+    pub path: String,
+    /// Media type, e.g. `audio/flac`.
+    #[serde(rename = "type")]
+    pub media_type: String,
+    /// When its first sample was, on the recording's clock.
+    pub start_time: Timestamp,
+    /// When its last sample ends.
+    pub stop_time: Timestamp,
+    /// Milliseconds.
+    pub duration: u64,
+    /// Audio channels: 2 is caller left, callee right. 0 for packets.
+    pub channels: u8,
+    /// Bytes as stored.
+    pub size: u64,
+    /// SHA-256 of the stored bytes, hexadecimal.
+    pub sha256: String,
+    /// Peak amplitude of each 100 ms per channel, 0 to 255, interleaved; for a waveform.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peaks: Vec<u8>,
+}
+
+/// One SIP message of the ladder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Arrival.
+    pub time: Timestamp,
+    /// Sender.
+    pub source: Endpoint,
+    /// Receiver.
+    pub destination: Endpoint,
+    /// Start line without the version, e.g. `INVITE sip:bob@example.com` or `180 Ringing`.
+    pub start_line: String,
+    /// `CSeq`, e.g. `1 INVITE`.
+    pub cseq: String,
+    /// Whether it carried a session description.
+    pub sdp: bool,
+    /// Whether the same message had been seen on this hop.
+    pub retransmission: bool,
+}

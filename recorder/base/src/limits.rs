@@ -4,6 +4,14 @@
 
 /// Largest frame taken from any source. Jumbo frames fit; so do loopback's 64 KiB datagrams.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// A capture file's record that has to be held whole: a frame, its header and its options.
+pub const CAPTURE_RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX + 128 * 1024;
+/// Interfaces that one section of a pcapng file may declare.
+pub const CAPTURE_INTERFACES_MAX: usize = 65_536;
+/// Capture files open at once while files are merged: so many may overlap in time.
+pub const CAPTURE_FILES_OPEN_MAX: usize = 512;
+/// Base-2 logarithm of the largest zstd window that is decompressed: 128 MiB, zstd's own default.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// VLAN tags on one frame.
 pub const VLAN_TAGS_MAX: usize = 4;
 /// IPv6 extension headers on one packet.

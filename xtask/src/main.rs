@@ -1,1 +1,43 @@
-fn main() {}
+//! The one toolbox: `cargo xtask demo`, `cargo xtask test`, and what they are made of.
+//!
+//! Each command does its own set-up, so that it works on a fresh Debian 12 machine that has only rustup
+//! and git.
+
+mod demo;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo [CAPTURE]   record a capture (one of synthetic calls if none is given), list, verify and play it
+  test             everything that CI runs: format, lints, licences, tests, fuzz targets
+  fuzz [SECONDS]   every fuzz target for that long each [60], with coverage if nightly is there
+  setup            install what the others need";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["demo"] => demo::run(None),
+        ["demo", capture] => demo::run(Some(capture.as_ref())),
+        ["test"] => test::run(),
+        ["fuzz"] => test::fuzz(60),
+        ["fuzz", seconds] => seconds.parse().map_err(anyhow::Error::from).and_then(test::fuzz),
+        ["setup"] => setup::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

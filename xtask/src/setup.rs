@@ -1,0 +1,43 @@
+//! What a fresh Debian 12 machine lacks.
+
+use anyhow::{Result, bail};
+
+use crate::shell::{self, has};
+
+/// A program, how it tells its version, and the Debian package that has it.
+const PROGRAMS: [(&str, &str, &str); 7] = [
+    ("cc", "--version", "build-essential"),
+    ("c++", "--version", "build-essential"),
+    ("cmake", "--version", "cmake"),   // builds libFLAC
+    ("openssl", "version", "openssl"), // the tests open our files with it
+    ("flac", "--version", "flac"),     // likewise
+    ("metaflac", "--version", "flac"),
+    ("ip", "-Version", "iproute2"), // network namespaces
+];
+
+/// Installs the missing ones, or says what to install.
+pub(crate) fn run() -> Result<()> {
+    let mut packages: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, version, _)| !has(program, version))
+        .map(|p| p.2)
+        .collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !is_root() || !has("apt-get", "--version") {
+        bail!(
+            "this machine lacks: {0}. Install them first, e.g. `sudo apt-get install {0}`",
+            packages.join(" ")
+        );
+    }
+    shell::run("apt-get", &["update", "-qq"])?;
+    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    arguments.extend(packages);
+    shell::run("apt-get", &arguments)
+}
+
+fn is_root() -> bool {
+    shell::output("id", &["-u"]).is_ok_and(|id| id.trim() == "0")
+}

@@ -22,10 +22,33 @@ pub const FRAGMENTED_DATAGRAMS_MAX: usize = 1_024;
 pub const FRAGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long an unfinished IP datagram waits, on the capture clock (RFC 1122 says 60 to 120 s).
 pub const FRAGMENT_AGE_SECONDS_MAX: u64 = 30;
+/// Separate stretches of one unfinished IP datagram; a reversed or halved order leaves one or two.
+pub const FRAGMENT_STRETCHES_MAX: usize = 64;
+/// How long a finished IP datagram is kept, so that a mirrored copy of a fragment is known for one. Below
+/// SIP's first retransmission after 500 ms (RFC 3261, 17.1.1.1).
+pub const FRAGMENT_COPY_AGE_MILLISECONDS_MAX: u64 = 200;
 /// TCP connections followed per capture core.
 pub const TCP_CONNECTIONS_MAX: usize = 16_384;
+/// Bytes kept for all TCP connections of a capture core: out of order, and of unfinished SIP messages.
+pub const TCP_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Out-of-order bytes kept per TCP direction.
 pub const TCP_REORDER_BYTES_MAX: usize = 256 * 1024;
+/// Out-of-order segments kept per TCP direction.
+pub const TCP_REORDER_SEGMENTS_MAX: usize = 256;
+/// How far a TCP sequence number may leap and still belong to the same byte stream.
+pub const TCP_LEAP_BYTES_MAX: u32 = 1024 * 1024;
+/// How long a hole in a TCP byte stream waits for its retransmission, on the capture clock.
+pub const TCP_HOLE_AGE_MILLISECONDS_MAX: u64 = 5_000;
+/// The same for a hole that the receiver has acknowledged: only a late capture can still fill it.
+pub const TCP_ACKNOWLEDGED_HOLE_AGE_MILLISECONDS_MAX: u64 = 100;
+/// How long a silent TCP connection that carries SIP is remembered; it is joined anew after that.
+pub const TCP_IDLE_SECONDS_MAX: u64 = 600;
+/// The same for one that is closed, or has not shown what it carries.
+pub const TCP_UNDECIDED_IDLE_SECONDS_MAX: u64 = 30;
+/// How many bytes of a TCP stream are searched for a SIP start line before it counts as carrying none.
+pub const TCP_SEARCH_BYTES_MAX: usize = 256 * 1024;
+/// A SIP start line.
+pub const SIP_START_LINE_BYTES_MAX: usize = 8 * 1024;
 /// A SIP message, headers and body.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Header fields in one SIP message.
@@ -54,5 +77,8 @@ pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 1_000;
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
+const _: () = assert!(SIP_START_LINE_BYTES_MAX <= SIP_MESSAGE_BYTES_MAX, "a start line fits its message");
+const _: () = assert!(TCP_BYTES_MAX >= 64 * TCP_REORDER_BYTES_MAX, "many directions may be out of order");
+const _: () = assert!(TCP_REORDER_BYTES_MAX < TCP_LEAP_BYTES_MAX as usize, "what may come is in reach");
 const _: () = assert!(CHUNK_BYTES * 64 < SEGMENT_BYTES_MAX as usize, "a segment holds many chunks");
 const _: () = assert!(FRAGMENT_BYTES_MAX >= 64 * FRAME_BYTES_MAX, "a few large datagrams fit");

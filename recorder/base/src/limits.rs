@@ -53,16 +53,36 @@ pub const SIP_START_LINE_BYTES_MAX: usize = 8 * 1024;
 pub const SIP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Header fields in one SIP message.
 pub const SIP_HEADERS_MAX: usize = 256;
+/// A Call-ID; a longer one is refused, because it is the key of the table of calls.
+pub const SIP_CALL_ID_BYTES_MAX: usize = 1_024;
+/// A tag (RFC 3261, 19.3); longer ones are told apart by their beginning.
+pub const SIP_TAG_BYTES_MAX: usize = 256;
+/// A header field value as kept with a call (From, To, URIs); the rest is cut off.
+pub const SIP_VALUE_BYTES_MAX: usize = 1_024;
+/// A start line as kept in a call's ladder; the rest is cut off.
+pub const LADDER_START_LINE_BYTES_MAX: usize = 256;
+/// Parts of one multipart body that are searched for a session description.
+pub const SIP_BODY_PARTS_MAX: usize = 16;
+/// INVITE, UPDATE and PRACK transactions remembered for one call; the oldest finished one gives way.
+pub const SIP_TRANSACTIONS_PER_CALL_MAX: usize = 64;
 /// SDP media lines in one offer or answer.
 pub const SDP_MEDIA_LINES_MAX: usize = 32;
 /// Payload types of one media line.
 pub const SDP_FORMATS_MAX: usize = 128;
+/// An `a=fmtp` value, `a=label`, `a=mid`, or encoding name; longer ones are ignored.
+pub const SDP_VALUE_BYTES_MAX: usize = 512;
+/// ICE candidates of one media line.
+pub const SDP_CANDIDATES_MAX: usize = 32;
+/// SSRCs that one media line names.
+pub const SDP_SSRCS_MAX: usize = 8;
 /// Calls followed at once by the dialog engine.
 pub const CALLS_MAX: usize = 262_144;
 /// Legs (SIP dialogs and hops of them) in one call.
 pub const LEGS_PER_CALL_MAX: usize = 64;
 /// Announced media endpoints in one call.
 pub const ENDPOINTS_PER_CALL_MAX: usize = 256;
+/// What one call may keep of its signalling (ladder and announced media); the rest is counted.
+pub const CALL_BYTES_MAX: usize = 256 * 1024;
 /// SIP messages kept for one call's ladder; later ones are counted.
 pub const LADDER_MESSAGES_MAX: usize = 512;
 /// Media flows open at once per capture core.

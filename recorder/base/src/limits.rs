@@ -89,16 +89,30 @@ pub const LADDER_MESSAGES_MAX: usize = 512;
 pub const FLOWS_MAX: usize = 262_144;
 /// SSRCs told apart in one flow of one call; packets of further ones are kept as packets.
 pub const STREAMS_PER_FLOW_MAX: usize = 256;
-/// A media chunk's buffer. Two flows of G.711 fill one in 0.45 s.
+/// A media chunk's buffer. A flow of G.711 fills one in 0.44 s.
 pub const CHUNK_BYTES: usize = 4 * 1024;
-/// How old a chunk may grow before it is written: what a power cut can cost.
-pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 1_000;
+/// A journal chunk's buffer for what is larger: signalling, and media datagrams of up to 64 KiB.
+pub const LARGE_CHUNK_BYTES: usize = 72 * 1024;
+/// How old a chunk may grow before it is handed over to be written.
+pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 500;
+/// How long written chunks may wait until they are flushed to the disk together.
+pub const COMMIT_AGE_MILLISECONDS_MAX: u64 = 500;
+/// Chunks that one write to the journal takes.
+pub const CHUNKS_PER_WRITE_MAX: usize = 64;
 /// A journal segment.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Journal segments kept open for reading; older ones are opened when they are read.
+pub const SEGMENTS_OPEN_MAX: usize = 256;
 
 const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
 const _: () = assert!(SIP_START_LINE_BYTES_MAX <= SIP_MESSAGE_BYTES_MAX, "a start line fits its message");
 const _: () = assert!(TCP_BYTES_MAX >= 64 * TCP_REORDER_BYTES_MAX, "many directions may be out of order");
 const _: () = assert!(TCP_REORDER_BYTES_MAX < TCP_LEAP_BYTES_MAX as usize, "what may come is in reach");
-const _: () = assert!(CHUNK_BYTES * 64 < SEGMENT_BYTES_MAX as usize, "a segment holds many chunks");
+const _: () = assert!(LARGE_CHUNK_BYTES * 64 < SEGMENT_BYTES_MAX as usize, "a segment holds many chunks");
+const _: () = assert!(LARGE_CHUNK_BYTES >= SIP_MESSAGE_BYTES_MAX + CHUNK_BYTES, "any message fits a chunk");
+const _: () = assert!(LARGE_CHUNK_BYTES >= u16::MAX as usize + CHUNK_BYTES, "any datagram fits a chunk");
+const _: () = assert!(
+    CHUNK_AGE_MILLISECONDS_MAX + COMMIT_AGE_MILLISECONDS_MAX <= 1_000,
+    "a power cut costs at most a second"
+);
 const _: () = assert!(FRAGMENT_BYTES_MAX >= 64 * FRAME_BYTES_MAX, "a few large datagrams fit");

@@ -104,6 +104,13 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Journal segments kept open for reading; older ones are opened when they are read.
 pub const SEGMENTS_OPEN_MAX: usize = 256;
 
+/// Certificates that one file is sealed for.
+pub const RECIPIENTS_MAX: usize = 64;
+/// Files in one recording's folder.
+pub const FILES_PER_RECORDING_MAX: usize = 4_096;
+/// A recording's manifest; its gap map is the part that grows.
+pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
 const _: () = assert!(SIP_START_LINE_BYTES_MAX <= SIP_MESSAGE_BYTES_MAX, "a start line fits its message");
 const _: () = assert!(TCP_BYTES_MAX >= 64 * TCP_REORDER_BYTES_MAX, "many directions may be out of order");

@@ -1,1 +1,25 @@
-//! capture
+//! Where frames come from: capture files now, and the network interface behind the same trait.
+//!
+//! In: files in the pcap, pcapng, ERF and Network Monitor 2 formats, plain or compressed; several of them
+//! are read in the order of time ([`merge`]), at the pace at which they were captured if wanted ([`pace`]).
+//! Out: [`Frame`]s (borrowed bytes, arrival time, link type) from a [`Source`], and errors that say which
+//! packet of which file could not be read. [`write`](mod@write) makes capture files and the packets in them.
+//!
+//! Invariants:
+//! - A source's memory does not depend on how much it reads, nor on what the file claims about itself.
+//! - Every whole record before damage or a premature end is delivered; then the error comes, once.
+//! - The frames of one file keep their order, whatever their times say.
+//! - A frame is never copied between the read buffer and its receiver, and never allocated for.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod file;
+mod frame;
+pub mod merge;
+pub mod pace;
+pub mod write;
+
+pub use error::CaptureError;
+pub use file::FileSource;
+pub use frame::{Frame, LinkType, Poll, Source};
+pub use merge::Merged;

@@ -1,0 +1,230 @@
+//! A stretch of the capture: the frames of all calls within some milliseconds, in the order of time.
+//!
+//! Calls are worked on in groups, in parallel. A group writes its frames one after the other into a buffer
+//! of its own and notes where each is; sorting the notes merges the groups. The order depends on the plan
+//! only, not on the threads. Memory is bounded by what one slice holds.
+
+use std::ops::Range;
+
+use base::{Side, Timestamp};
+use rayon::prelude::*;
+
+use super::Studio;
+use super::chance::Topic;
+use super::frame::{self, Port, Service};
+use super::plan::{Call, MILLISECOND, PACKET_NANOS, PACKETS_PER_SECOND, Party};
+use super::sip::Message;
+use super::truth::{self, Tally, Truth};
+use super::voice::PACKET_SAMPLES;
+
+/// Calls of one group.
+const GROUP_CALLS: usize = 32;
+/// RTP packets that a slice should hold: 14 MB of frames.
+const SLICE_PACKETS: u64 = 65_536;
+/// RFC 3550, 6.2: the recommended minimum between two reports.
+const REPORT_NANOS: u64 = 5_000 * MILLISECOND;
+
+/// A call and what has been tallied of it.
+pub(super) struct Running {
+    call: Call,
+    tallies: [Tally; 2],
+}
+
+/// The frames of one stretch of time.
+#[derive(Default)]
+pub(super) struct Slice {
+    groups: Vec<Group>,
+    order: Vec<Place>,
+}
+
+#[derive(Default)]
+struct Group {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+    /// Payloads of the side at work, for the packets due in the slice.
+    payloads: Vec<[u8; PACKET_SAMPLES]>,
+}
+
+/// Where a frame is. Sorted by time, then by call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    time: u64,
+    group: u32,
+    offset: u32,
+    length: u32,
+}
+
+impl Running {
+    pub(super) fn new(call: Call) -> Self {
+        Self { call, tallies: Default::default() }
+    }
+
+    pub(super) const fn end(&self) -> u64 {
+        self.call.end()
+    }
+
+    pub(super) fn truth(self, studio: &Studio) -> Truth {
+        truth::of_call(&studio.plan, &self.call, self.tallies)
+    }
+}
+
+/// Cuts `span` into parts for a slice each, when `calls` calls run at once.
+pub(super) fn parts(span: &Range<u64>, calls: u32) -> impl Iterator<Item = Range<u64>> {
+    let packets_per_second = u64::from(calls) * 2 * u64::from(PACKETS_PER_SECOND);
+    let length = (SLICE_PACKETS * 1_000 / packets_per_second).clamp(1, 10_000) * MILLISECOND;
+    let end = span.end;
+    span.clone().step_by(length as usize).map(move |start| start..end.min(start + length))
+}
+
+impl Slice {
+    /// Makes the frames of `calls` within `span` (nanoseconds since the epoch). Spans must follow each
+    /// other without a hole, because the truth is tallied on the way.
+    pub(super) fn fill(&mut self, studio: &Studio, calls: &mut [Running], span: &Range<u64>) {
+        self.groups.resize_with(calls.len().div_ceil(GROUP_CALLS), Group::default);
+        let work = self.groups.par_iter_mut().zip(calls.par_chunks_mut(GROUP_CALLS)).enumerate();
+        work.for_each(|(number, (group, calls))| group.fill(number as u32, studio, calls, span));
+        self.order.clear();
+        self.groups.iter().for_each(|group| self.order.extend_from_slice(&group.places));
+        self.order.par_sort_unstable();
+    }
+
+    /// The frames, in their order.
+    pub(super) fn frames(&self) -> impl Iterator<Item = (Timestamp, &[u8])> {
+        self.order.iter().filter_map(|place| {
+            let bytes = &self.groups.get(place.group as usize)?.bytes;
+            let frame = bytes.get(place.offset as usize..(place.offset + place.length) as usize)?;
+            Some((Timestamp::from_nanos(place.time), frame))
+        })
+    }
+}
+
+impl Group {
+    fn fill(&mut self, number: u32, studio: &Studio, calls: &mut [Running], span: &Range<u64>) {
+        self.bytes.clear();
+        self.places.clear();
+        for Running { call, tallies } in calls {
+            if call.invite >= span.end || call.end() < span.start {
+                continue;
+            }
+            self.signalling(number, call, span);
+            for (side, tally) in [Side::Caller, Side::Callee].into_iter().zip(tallies) {
+                self.media(number, studio, (call, side), tally, span);
+                self.reports(number, studio, (call, side), span);
+            }
+        }
+    }
+
+    fn signalling(&mut self, group: u32, call: &Call, span: &Range<u64>) {
+        for (number, message) in (0..).zip(Message::ALL) {
+            let time = message.time(call);
+            if span.contains(&time) {
+                let from = call.party(message.sender(call));
+                let to = call.party(from.side.other());
+                let ports =
+                    (Port(from.host, from.signalling_port), Port(to.host, to.signalling_port));
+                let id = from.ip_id.wrapping_add(0x8000 + number);
+                self.frame(
+                    group,
+                    time,
+                    ports,
+                    Service::Signalling,
+                    id,
+                    &[message.text(call).as_bytes()],
+                );
+            }
+        }
+    }
+
+    fn media(
+        &mut self,
+        group: u32,
+        studio: &Studio,
+        (call, side): (&Call, Side),
+        tally: &mut Tally,
+        span: &Range<u64>,
+    ) {
+        let party = call.party(side);
+        let due = studio.packets_due(party, span);
+        let mut payloads = std::mem::take(&mut self.payloads);
+        payloads.clear();
+        payloads.extend(due.clone().map(|index| studio.render(call, side, index)));
+        for (index, payload) in due.clone().zip(&payloads) {
+            let fate = studio.plan.fate(party, index);
+            match fate.arrival {
+                None => tally.lose(index),
+                Some(at) => {
+                    let late = studio.is_overtaken(party, index, at);
+                    tally.deliver(call.law, payload, fate.copy.is_some(), late);
+                }
+            }
+        }
+        let delayed = studio
+            .packets_due(party, &(span.start.saturating_sub(studio.plan.delay_max())..span.start));
+        for index in delayed.start..due.end {
+            let fate = studio.plan.fate(party, index);
+            for time in
+                [fate.arrival, fate.copy].into_iter().flatten().filter(|time| span.contains(time))
+            {
+                let ready =
+                    index.checked_sub(due.start).and_then(|i| payloads.get(i as usize)).copied();
+                let payload = ready.unwrap_or_else(|| studio.render(call, side, index));
+                self.packet(group, call, party, (index, time), &payload);
+            }
+        }
+        self.payloads = payloads;
+    }
+
+    fn packet(
+        &mut self,
+        group: u32,
+        call: &Call,
+        party: &Party,
+        (index, time): (u32, u64),
+        payload: &[u8; PACKET_SAMPLES],
+    ) {
+        let to = call.party(party.side.other());
+        let ports = (Port(party.host, party.media_port), Port(to.host, to.media_port));
+        let header = frame::rtp_header(party, call.law.payload_type(), index);
+        let id = party.ip_id.wrapping_add(index as u16);
+        self.frame(group, time, ports, Service::Media, id, &[&header, payload]);
+    }
+
+    /// A sender report every five seconds, the first at a moment of the side's own.
+    fn reports(
+        &mut self,
+        group: u32,
+        studio: &Studio,
+        (call, side): (&Call, Side),
+        span: &Range<u64>,
+    ) {
+        let party = call.party(side);
+        let to = call.party(side.other());
+        let ports = (Port(party.host, party.media_port + 1), Port(to.host, to.media_port + 1));
+        let first =
+            party.first_time + party.chance.on(Topic::Phase).between(500, 5_000) * MILLISECOND;
+        let end = party.due(studio.plan.packets).min(span.end);
+        let before = span.start.saturating_sub(first).div_ceil(REPORT_NANOS);
+        for (number, time) in
+            (before..).map(|n| (n, first + n * REPORT_NANOS)).take_while(|(_, t)| *t < end)
+        {
+            let sent = (time - party.first_time) / PACKET_NANOS + 1;
+            let report = frame::rtcp(party, time, sent as u32);
+            let id = party.ip_id.wrapping_add(0x4000 + number as u16);
+            self.frame(group, time, ports, Service::Media, id, &[&report]);
+        }
+    }
+
+    fn frame(
+        &mut self,
+        group: u32,
+        time: u64,
+        ports: (Port, Port),
+        service: Service,
+        ip_id: u16,
+        payload: &[&[u8]],
+    ) {
+        let offset = self.bytes.len() as u32;
+        let length = frame::udp(&mut self.bytes, ports, service, ip_id, payload) as u32;
+        self.places.push(Place { time, group, offset, length });
+    }
+}

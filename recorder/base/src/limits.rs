@@ -104,6 +104,25 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Journal segments kept open for reading; older ones are opened when they are read.
 pub const SEGMENTS_OPEN_MAX: usize = 256;
 
+/// Streams of one side that run at the same time and are given sound; further ones are kept as packets.
+pub const LANES_MAX: usize = 8;
+/// A recording's audio from end to end. Pauses beyond it are left out; sound never is.
+pub const RECORDING_HOURS_MAX: u64 = 48;
+/// Audio files made of one lane; for a recording that would have more, each is longer than asked for.
+pub const AUDIO_PARTS_MAX: u64 = 256;
+/// Gaps listed with one recording; further ones are counted.
+pub const GAPS_PER_RECORDING_MAX: usize = 10_000;
+/// Corrections of the clock listed with one stream; further ones are counted.
+pub const CORRECTIONS_PER_STREAM_MAX: usize = 1_000;
+/// Streams listed with one recording; packets of further ones are kept as packets.
+pub const STREAMS_PER_CALL_MAX: usize = 4_096;
+/// A file of packets kept as they were. One packet more may reach beyond it.
+pub const PACKET_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A tag's value in an audio file; longer ones are cut.
+pub const TAG_BYTES_MAX: usize = 4 * 1024;
+/// Tags in an audio file; further ones are left out.
+pub const TAGS_MAX: usize = 64;
+
 /// Certificates that one file is sealed for.
 pub const RECIPIENTS_MAX: usize = 64;
 /// Files in one recording's folder.
@@ -123,3 +142,7 @@ const _: () = assert!(
     "a power cut costs at most a second"
 );
 const _: () = assert!(FRAGMENT_BYTES_MAX >= 64 * FRAME_BYTES_MAX, "a few large datagrams fit");
+const _: () = assert!(
+    LANES_MAX * AUDIO_PARTS_MAX as usize + 1_024 <= FILES_PER_RECORDING_MAX,
+    "a recording's audio and packets fit its folder"
+);

@@ -48,6 +48,9 @@ pub struct Recording {
     pub media_files: Vec<MediaFile>,
     /// The SIP ladder.
     pub messages: Vec<Message>,
+    /// What else a person should know, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The node that recorded it.
     pub node: String,
     /// Program and version that finished it.
@@ -134,7 +137,7 @@ pub struct Stream {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MediaFile {
-    /// Unique within the recording.
+    /// Unique within the recording: the file's name before it was sealed.
     pub media_id: String,
     /// File name in the recording's folder, as stored (with `.p7m` if sealed).
     pub path: String,

@@ -93,6 +93,10 @@ pub const STREAMS_PER_FLOW_MAX: usize = 256;
 pub const CHUNK_BYTES: usize = 4 * 1024;
 /// A journal chunk's buffer for what is larger: signalling, and media datagrams of up to 64 KiB.
 pub const LARGE_CHUNK_BYTES: usize = 72 * 1024;
+/// Media chunks per capture core, open or waiting for the disk: 256 MiB if all are used.
+pub const CHUNKS_MAX: usize = 65_536;
+/// The same for large ones; half of them are kept for signalling.
+pub const LARGE_CHUNKS_MAX: usize = 128;
 /// How old a chunk may grow before it is handed over to be written.
 pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 500;
 /// How long written chunks may wait until they are flushed to the disk together.

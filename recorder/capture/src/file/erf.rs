@@ -39,7 +39,8 @@ impl Header {
         let (head, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
         let [t0, t1, t2, t3, t4, t5, t6, t7, kind, _, r0, r1, _, _, w0, w1] = *head;
         let time = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
-        let fraction = ((time & 0xffff_ffff) * 1_000_000_000) >> 32;
+        // To the nearest nanosecond: cards give decimal fractions, which are just missed in binary.
+        let fraction = ((time & 0xffff_ffff) * 1_000_000_000 + (1 << 31)) >> 32;
         let header = Self {
             nanos: (time >> 32) * 1_000_000_000 + fraction,
             kind: kind & 0x7f,

@@ -41,9 +41,10 @@ impl NetMon {
             + u64::from(half(16)) * 3_600
             + u64::from(half(18)) * 60
             + u64::from(half(20));
+        let millis = u64::from(half(22));
         let index = u64::from(half(24)) | (u64::from(half(26)) << 16);
         Ok(Self {
-            start_nanos: seconds * 1_000_000_000 + u64::from(half(22)) * 1_000_000,
+            start_nanos: seconds.saturating_mul(1_000_000_000).saturating_add(millis * 1_000_000),
             link: link_of_medium(half(6)),
             trailer_bytes,
             index_offset: index,

@@ -63,19 +63,27 @@ impl Unit {
 }
 
 impl Interface {
+    /// Nanoseconds since the epoch, or the end of their range that is nearer.
     #[inline]
     fn nanos(&self, high: u32, low: u32) -> u64 {
         let units = (u64::from(high) << 32) | u64::from(low);
+        match self.unit {
+            Unit::Nanos(factor) if self.offset_seconds == 0 => units.saturating_mul(factor),
+            _ => self.shifted_nanos(units),
+        }
+    }
+
+    #[cold]
+    fn shifted_nanos(&self, units: u64) -> u64 {
+        let units = u128::from(units);
+        // Each is below 2^94; the binary power is below 128.
         let nanos = match self.unit {
-            Unit::Nanos(factor) => units.saturating_mul(factor),
-            Unit::PartOfNano(parts) => units / parts,
-            Unit::Binary(power) => {
-                // Below 2^64 times 2^30; the power is below 128.
-                let nanos = (u128::from(units) * u128::from(NANOS)) >> power;
-                u64::try_from(nanos).unwrap_or(u64::MAX)
-            }
+            Unit::Nanos(factor) => units * u128::from(factor),
+            Unit::PartOfNano(parts) => units / u128::from(parts),
+            Unit::Binary(power) => (units * u128::from(NANOS)) >> power,
         };
-        if self.offset_seconds == 0 { nanos } else { shifted(nanos, self.offset_seconds) }
+        let sum = nanos.cast_signed() + i128::from(self.offset_seconds) * i128::from(NANOS);
+        u64::try_from(sum).unwrap_or(if sum < 0 { 0 } else { u64::MAX })
     }
 
     /// From the body of an Interface Description Block.
@@ -112,12 +120,6 @@ impl Interface {
         }
         Ok(())
     }
-}
-
-#[cold]
-fn shifted(nanos: u64, seconds: i64) -> u64 {
-    let sum = i128::from(nanos) + i128::from(seconds) * i128::from(NANOS);
-    u64::try_from(sum).unwrap_or(if sum < 0 { 0 } else { u64::MAX })
 }
 
 /// An option of a block.

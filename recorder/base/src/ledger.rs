@@ -119,6 +119,8 @@ counted! {
         SipMalformed = "sip_malformed",
         /// A SIP message refused because a table of calls or dialogs was full.
         SipTableFull = "sip_table_full",
+        /// A SIP message that the engine saw, but that the journal could not take.
+        SignallingNotJournaled = "signalling_not_journaled",
         /// RTP that belongs to no call and was not kept as one.
         MediaUnclaimed = "media_unclaimed",
         /// A datagram shorter than it was on the wire (snap length).

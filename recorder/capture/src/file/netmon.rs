@@ -2,8 +2,10 @@
 //!
 //! Source: the format as Wireshark's `wiretap/netmon.c` reads it; all little-endian. A header of 128 bytes
 //! (magic, version, medium, start as a Windows SYSTEMTIME, where the index begins), then the frames (8 bytes
-//! of microseconds since the start, 4 on the wire, 4 captured, the frame, and from 2.1 on a trailer that
-//! begins with the frame's own medium), then an index. Frames are read in the order in which they stand.
+//! of microseconds since the start, 4 on the wire, 4 captured, the frame, and from 2.1 on a trailer: 2 of the
+//! frame's own medium, from 2.2 on 4 of a process, in 2.3 a Windows FILETIME and a byte of its time zone),
+//! then an index. Frames are read in the order in which they stand. The start is in the local time of the
+//! machine that captured, and is taken for UTC; version 2.3's FILETIME is UTC, and used instead.
 
 use super::records::{Fault, Next, Order, Records, frame};
 use crate::LinkType;
@@ -11,6 +13,8 @@ use crate::LinkType;
 pub(super) const MAGIC: [u8; 4] = *b"GMBU";
 pub(super) const HEADER_BYTES: usize = 128;
 const FRAME_HEADER_BYTES: usize = 16;
+/// 1970 in tenths of microseconds since 1601.
+const FILETIME_OF_EPOCH: u64 = 116_444_736_000_000_000;
 
 pub(super) struct NetMon {
     start_nanos: u64,
@@ -77,6 +81,12 @@ fn link_of_medium(medium: u16) -> LinkType {
     }
 }
 
+/// The frame's time by the trailer of version 2.3; `None` for another's.
+fn utc_nanos(trailer: &[u8]) -> Option<u64> {
+    let time = u64::from_le_bytes(*trailer.get(6..)?.first_chunk::<8>()?);
+    Some(time.saturating_sub(FILETIME_OF_EPOCH).saturating_mul(100))
+}
+
 impl Records for NetMon {
     fn next<'a>(&mut self, bytes: &'a [u8]) -> Next<'a> {
         let Some((header, rest)) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>() else {
@@ -97,7 +107,8 @@ impl Records for NetMon {
             _ => self.link,
         };
         let micros = (u64::from(high) << 32) | u64::from(low);
-        let nanos = self.start_nanos.saturating_add(micros.saturating_mul(1_000));
+        let nanos = utc_nanos(trailer)
+            .unwrap_or_else(|| self.start_nanos.saturating_add(micros.saturating_mul(1_000)));
         Next::Frame(frame(nanos, link, data, wire_bytes), after)
     }
 }

@@ -263,12 +263,15 @@ pub(crate) fn any_netmon(largest: usize) -> impl Strategy<Value = Sample> {
             bytes.extend(micros.to_le_bytes());
             bytes.extend([wire_bytes.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat());
             bytes.extend(&data);
-            // From 2.1 on with the medium: here raw IP, as the LINKTYPE registry numbers it.
-            bytes.extend(
-                &[&[101, 0xe0][..], &[0; 13]].concat()[..[0, 2, 6, 15][usize::from(minor)]],
-            );
+            // Medium (raw IP, as the LINKTYPE registry numbers it), process, time in UTC, time zone.
+            let filetime = 116_444_736_000_000_000 + (time >> 10);
+            let trailer = [&[101, 0xe0][..], &[0xff; 4], &filetime.to_le_bytes(), &[0]].concat();
+            bytes.extend(&trailer[..[0, 2, 6, 15][usize::from(minor)]]);
             whole_at.push(bytes.len());
-            let nanos = 1_709_209_815_250_000_000_u64.saturating_add(micros.saturating_mul(1_000));
+            let nanos = match minor {
+                3 => (time >> 10).saturating_mul(100),
+                _ => 1_709_209_815_250_000_000_u64.saturating_add(micros.saturating_mul(1_000)),
+            };
             let link = if minor == 0 { LinkType::Ethernet } else { LinkType::RawIp };
             frames.push(seen(nanos, link, &data, wire_bytes, frames.len() + 1));
         }

@@ -61,7 +61,7 @@ impl Merged {
             errors: VecDeque::new(),
         };
         if let [path] = paths {
-            // A single file needs no first look; it may be a pipe, which can be opened only once.
+            // A single file needs no first look.
             let reader = FileSource::open(path)?;
             let total_bytes = reader.progress().total_bytes;
             let reading = Reading::Open(Box::new(reader));
@@ -82,7 +82,13 @@ impl Merged {
         let reading = match reader.run(None, &mut |_| {}) {
             Ok(Run::Later(time)) => {
                 self.waiting.push(Reverse((time, self.files.len())));
-                Reading::Unopened
+                // What is no regular file, such as a pipe, cannot be opened a second time.
+                if total_bytes.is_none() {
+                    self.open += 1;
+                    Reading::Open(Box::new(reader))
+                } else {
+                    Reading::Unopened
+                }
             }
             Ok(Run::Frames(_) | Run::End) => Reading::Done,
             Err(error) => {

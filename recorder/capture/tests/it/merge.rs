@@ -144,6 +144,20 @@ fn a_file_that_goes_away_is_told() {
 }
 
 #[test]
+fn pipes_are_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), 0, &[1, 3]);
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo is part of every system");
+    let source = write(folder.path(), 1, &[2, 4]);
+    let mut feeder = std::process::Command::new("cp").arg(&source).arg(&pipe).spawn().unwrap();
+    let (frames, errors) = drain(&mut Merged::open(&[file, pipe]).unwrap());
+    assert!(feeder.wait().unwrap().success() && errors.is_empty());
+    assert_eq!(told(&frames), [(1, 0, 0), (2, 1, 0), (3, 0, 1), (4, 1, 1)]);
+}
+
+#[test]
 fn nothing_merged_is_nothing() {
     let (frames, errors) = drain(&mut Merged::open(&[]).unwrap());
     assert!(frames.is_empty() && errors.is_empty());

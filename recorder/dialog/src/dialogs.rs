@@ -76,7 +76,7 @@ enum Timer {
 ///
 /// Its state depends only on what it was given: the same messages with the same times make the same
 /// calls and actions. Timers fire on the capture clock, before the first message that is later.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dialogs {
     calls: HashMap<CallKey, Box<Tracked>>,
     /// By hash of the Call-ID. Calls with equal Call-IDs follow each other in time.
@@ -87,13 +87,36 @@ pub struct Dialogs {
     hasher: DefaultHashBuilder,
     started: u64,
     now: Timestamp,
+    calls_max: usize,
+}
+
+impl Default for Dialogs {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Dialogs {
-    /// No calls yet.
+    /// No calls yet; as many as `base::limits::CALLS_MAX` will be followed at once.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_calls_max(limits::CALLS_MAX)
+    }
+
+    /// The same with a lower limit, for a machine with little memory.
+    #[must_use]
+    pub fn with_calls_max(calls_max: usize) -> Self {
+        Self {
+            calls: HashMap::new(),
+            by_call_id: HashTable::new(),
+            forgotten: HashMap::new(),
+            timers: BTreeSet::new(),
+            actions: VecDeque::new(),
+            hasher: DefaultHashBuilder::default(),
+            started: 0,
+            now: Timestamp::ZERO,
+            calls_max: calls_max.min(limits::CALLS_MAX),
+        }
     }
 
     /// Takes a message. Timers that are due before it fire first.
@@ -110,7 +133,7 @@ impl Dialogs {
             None if !seen.makes_a_call() || self.is_echo(call_id, &seen) => {
                 return Handled::NotACall;
             }
-            None if self.calls.len() >= limits::CALLS_MAX => return Handled::TableFull,
+            None if self.calls.len() >= self.calls_max => return Handled::TableFull,
             None => self.begin(call_id, &seen),
         };
         self.take(key, &seen);
@@ -173,7 +196,7 @@ impl Dialogs {
         if let Some(armed) = tracked.armed {
             self.timers.remove(&(armed, Timer::Call(call)));
         }
-        if tracked.call.ended.is_some() && self.forgotten.len() < limits::CALLS_MAX {
+        if tracked.call.ended.is_some() && self.forgotten.len() < self.calls_max {
             let until = self.now.plus(std::time::Duration::from_secs(REMEMBERED_SECONDS));
             self.forgotten.insert(call_id, until);
             self.timers.insert((until, Timer::Forgotten(call_id)));

@@ -13,9 +13,12 @@ use crate::call::{EndReason, Leg};
 /// T4 (RFC 3261, 17.1.2.2): how long a message may stay in the network. For this long after a failure,
 /// its repetitions, the same failure on other hops, and the next attempt belong to the call.
 const SETTLE: Duration = Duration::from_secs(5);
-/// 64*T1 (RFC 3261, 17.1.1.2): how long a transaction waits. For this long after a challenge or redirection,
-/// an attempt that heeds it belongs to the call.
-const RETRY: Duration = Duration::from_secs(32);
+/// 64*T1 (RFC 3261, 17.1.1.2): how long a transaction waits. For this long after a redirection or a CANCEL,
+/// what follows it belongs to the call.
+const FOLLOW: Duration = Duration::from_secs(32);
+/// For this long after a challenge, the attempt that heeds it belongs to the call: often a person types
+/// the password first, and some phones come back after 50 s. Timer C (RFC 3261, 16.6) is as long.
+const RETRY: Duration = Duration::from_secs(3 * 60);
 /// How long a call may ring without a sign (RFC 3261, 16.6: timer C is above 3 minutes).
 const RINGING_QUIET: Duration = Duration::from_secs(4 * 60);
 /// How long the media of an answered call may stop without a sign.
@@ -53,7 +56,7 @@ impl Tracked {
         };
         if !is_ours {
             // A fork that was not seen, or a device with wrong tags: the media will tell.
-            self.pend(seen.time, EndReason::Bye, RETRY);
+            self.pend(seen.time, EndReason::Bye, FOLLOW);
             return None;
         }
         if let Some(leg) = legs.get_mut(place.leg) {
@@ -72,7 +75,7 @@ impl Tracked {
             it.stage = Stage::Cancelled;
         }
         if self.call.answered.is_none() && self.pending.is_none() && self.all_over() {
-            self.pend(seen.time, EndReason::Cancel, RETRY);
+            self.pend(seen.time, EndReason::Cancel, FOLLOW);
         }
     }
 
@@ -81,8 +84,12 @@ impl Tracked {
         if self.call.answered.is_some() || !self.all_over() {
             return; // others ring on
         }
-        let retried = matches!(status, 300..=399 | 401 | 407 | 484);
-        self.pend(time, EndReason::Final(status), if retried { RETRY } else { SETTLE });
+        let wait = match status {
+            401 | 407 | 484 => RETRY,
+            300..=399 => FOLLOW,
+            _ => SETTLE,
+        };
+        self.pend(time, EndReason::Final(status), wait);
     }
 
     fn pend(&mut self, time: Timestamp, reason: EndReason, wait: Duration) {

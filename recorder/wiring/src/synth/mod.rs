@@ -15,6 +15,7 @@ mod slice;
 mod truth;
 mod voice;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
@@ -101,6 +102,16 @@ pub struct Summary {
     pub bytes: u64,
     /// Milliseconds from the first frame to the last.
     pub duration: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (capture, truth) = (self.capture.display(), self.truth.display());
+        let (megabytes, seconds) = (self.bytes as f64 / 1e6, self.duration as f64 / 1e3);
+        let Self { calls, frames, .. } = self;
+        writeln!(f, "{capture}: {calls} calls, {frames} packets, {megabytes:.1} MB, {seconds:.1} s")?;
+        write!(f, "{truth}: what is in them")
+    }
 }
 
 /// Makes the packets of the calls that some [`Options`] describe.

@@ -80,7 +80,7 @@ pub(crate) fn unwrap(
     let point = originator.public_key.as_bytes()?;
     let kdf =
         Kdf::ALL.into_iter().find(|kdf| kdf.algorithm().is_ok_and(|a| a == info.key_enc_alg))?;
-    if !is_ec_key_on(&originator.algorithm, curve) || point.len() != curve.point_bytes() {
+    if !is_ec_key_on(&originator.algorithm, curve) || !curve.is_uncompressed(point) {
         return None;
     }
     let shared_info = shared_info(info.ukm.as_ref()).ok()?;

@@ -44,12 +44,14 @@ impl Curve {
         }
     }
 
-    /// Bytes of an uncompressed point (SEC 1, 2.3.3).
-    pub(crate) const fn point_bytes(self) -> usize {
-        match self {
+    /// Whether `point` has the form of an uncompressed point (SEC 1, 2.3.3). The library also takes
+    /// compressed and hybrid ones, which would give one point several spellings.
+    pub(crate) fn is_uncompressed(self, point: &[u8]) -> bool {
+        let bytes = match self {
             Self::P256 => 65,
             Self::P384 => 97,
-        }
+        };
+        point.len() == bytes && point.first() == Some(&4)
     }
 }
 
@@ -143,8 +145,7 @@ fn ec(spki: &SubjectPublicKeyInfoOwned) -> Option<PublicKey> {
     let parameters: ObjectIdentifier = spki.algorithm.parameters.as_ref()?.decode_as().ok()?;
     let curve = Curve::ALL.into_iter().find(|curve| curve.oid() == parameters)?;
     let point = spki.subject_public_key.as_bytes()?;
-    let uncompressed = point.len() == curve.point_bytes() && point.first() == Some(&4);
-    uncompressed.then(|| PublicKey::Ec { curve, point: point.to_vec() })
+    curve.is_uncompressed(point).then(|| PublicKey::Ec { curve, point: point.to_vec() })
 }
 
 fn name(spki: &SubjectPublicKeyInfoOwned) -> String {

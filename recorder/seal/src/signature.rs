@@ -124,7 +124,7 @@ pub fn verify(
         attributes(found.digest, found.time, certificate).map_err(|_| VerifyError::Altered)?;
     let signed = attributes.to_der().map_err(|_| VerifyError::Altered)?;
     let again = assemble(certificate, attributes, &algorithm, &found.signature);
-    if !public_key.verifies(method, &signed, &found.signature) || again.as_deref() != Ok(p7s) {
+    if again.as_deref() != Ok(p7s) || !public_key.verifies(method, &signed, &found.signature) {
         return Err(VerifyError::Altered);
     }
     let is_trusted =

@@ -19,6 +19,21 @@ fn changed(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     })
 }
 
+#[test]
+fn no_byte_of_an_envelope_has_a_second_value_that_is_taken() {
+    let pki = Pki::new();
+    pki.make("P-256");
+    let sealed = Sealer::new(vec![pki.recipient("P-256")]).unwrap().seal(b"what was said").unwrap();
+    let key = with_certificate(&pki, "P-256");
+    for place in 0..sealed.len() {
+        for change in 1..=255 {
+            let mut changed = sealed.clone();
+            changed[place] ^= change;
+            assert!(open(&changed, &key).is_err(), "byte {place}, changed by {change:#x}");
+        }
+    }
+}
+
 fn with_certificate(pki: &Pki, kind: &str) -> PrivateKey {
     pki.private_key(kind).with_certificate(pki.certificate(kind)).unwrap()
 }

@@ -94,11 +94,11 @@ pub enum VerifyError {
     /// Something else, or damaged so that it is not even the right shape.
     #[error("not a signature of this kind, or damaged: {0}")]
     NotASignature(&'static str),
-    /// It belongs to other content.
-    #[error("what was signed is not this: one of the two was altered after signing")]
+    /// The signature is as it was made, and belongs to other content.
+    #[error("altered after it was signed")]
     ContentAltered,
-    /// A byte of it changed.
-    #[error("the signature itself was altered")]
+    /// A byte of the signature changed.
+    #[error("the signature was altered after it was made")]
     Altered,
 }
 
@@ -113,9 +113,6 @@ pub fn verify(
     trusted: Option<&[Certificate]>,
 ) -> Result<SignedBy, VerifyError> {
     let found = parse(p7s).map_err(VerifyError::NotASignature)?;
-    if found.digest != sha256(content) {
-        return Err(VerifyError::ContentAltered);
-    }
     let certificate = &found.certificate;
     let public_key = certificate.public_key();
     let (method, algorithm) =
@@ -126,6 +123,10 @@ pub fn verify(
     let again = assemble(certificate, attributes, &algorithm, &found.signature);
     if again.as_deref() != Ok(p7s) || !public_key.verifies(method, &signed, &found.signature) {
         return Err(VerifyError::Altered);
+    }
+    // Last, so that an unaltered signature puts the blame on the content.
+    if found.digest != sha256(content) {
+        return Err(VerifyError::ContentAltered);
     }
     let is_trusted =
         |anchor: &Certificate| anchor == certificate || certificate.is_issued_by(anchor);

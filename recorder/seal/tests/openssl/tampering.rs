@@ -2,7 +2,7 @@
 
 use base::Timestamp;
 use proptest::prelude::*;
-use seal::{Certificate, OpenError, PrivateKey, Sealer, Signer, open, verify};
+use seal::{Certificate, OpenError, PrivateKey, Sealer, Signer, VerifyError, open, verify};
 
 use crate::pki::Pki;
 
@@ -116,10 +116,11 @@ fn a_changed_byte_of_a_signature_is_noticed_wherever_it_is() {
         let p7s = signer(&pki, key, pki.certificate(certificate)).sign(b"{}", time).unwrap();
         assert!(verify(&p7s, b"{}", None).is_ok());
         for (place, changed) in changed(&p7s) {
-            assert!(
-                verify(&changed, b"{}", None).is_err(),
-                "{certificate}, byte {place} of {}",
-                p7s.len()
+            let error = verify(&changed, b"{}", None).expect_err(&format!("byte {place}"));
+            assert_ne!(
+                error,
+                VerifyError::ContentAltered,
+                "{certificate}, byte {place} blames the content"
             );
         }
         for len in 0..p7s.len() {

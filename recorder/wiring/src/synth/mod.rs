@@ -109,7 +109,10 @@ impl fmt::Display for Summary {
         let (capture, truth) = (self.capture.display(), self.truth.display());
         let (megabytes, seconds) = (self.bytes as f64 / 1e6, self.duration as f64 / 1e3);
         let Self { calls, frames, .. } = self;
-        writeln!(f, "{capture}: {calls} calls, {frames} packets, {megabytes:.1} MB, {seconds:.1} s")?;
+        writeln!(
+            f,
+            "{capture}: {calls} calls, {frames} packets, {megabytes:.1} MB, {seconds:.1} s"
+        )?;
         write!(f, "{truth}: what is in them")
     }
 }

@@ -339,3 +339,102 @@ fn write_at(
     }
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{FlowKey, MediaPacket};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{Journal, JournalKey, Packets, SourceId, Window, Writer, WriterOptions};
+
+    fn journal() -> (TempDir, Journal, Writer, Appender) {
+        let folder = tempfile::tempdir().unwrap();
+        let key = JournalKey::from_bytes([7; 32]);
+        let journal =
+            Journal::open(&folder.path().join("journal"), key, SourceId::default()).unwrap();
+        let options = WriterOptions { flows_max: 4, chunks_max: 16, ..WriterOptions::default() };
+        let (writer, appender) = journal.core(0, &options, Timestamp::ZERO).unwrap();
+        (folder, journal, writer, appender)
+    }
+
+    fn fill(writer: &mut Writer, times: std::ops::Range<u64>) {
+        for time in times {
+            let packet = MediaPacket {
+                time: Timestamp::from_nanos(time),
+                payload: &[time as u8; 1_000],
+                wire_bytes: 1_000,
+            };
+            writer.media(&FlowKey::default(), packet).unwrap();
+        }
+        writer.seal_all();
+    }
+
+    fn assert_all_there(journal: &Journal, writer: &Writer, count: u64) {
+        let (_, summary) = writer.flows().next().unwrap();
+        let mut packets = Packets::default();
+        journal.reader().read(summary.end.unwrap(), Window::ALL, &mut packets).unwrap();
+        assert_eq!(packets.damaged(), []);
+        let times: Vec<u64> = packets.iter().map(|packet| packet.time.as_nanos()).collect();
+        assert_eq!(times, (0..count).collect::<Vec<_>>());
+        assert!(
+            packets.iter().all(|packet| packet.payload == [packet.time.as_nanos() as u8; 1_000])
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_what_waits_is_written_when_there_is_room() {
+        let (_folder, journal, mut writer, mut appender) = journal();
+        fill(&mut writer, 0..10);
+        appender.write_all().unwrap();
+        fill(&mut writer, 10..20);
+        let full = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let current = appender.current.as_mut().unwrap();
+        let disk = std::mem::replace(&mut current.file, full);
+        for _ in 0..2 {
+            let error = appender.write().unwrap_err().to_string();
+            assert!(
+                error.contains("000-0000000000.journal") && error.contains("No space left"),
+                "{error}"
+            );
+            assert!(error.contains("free space"), "{error}");
+            assert!(appender.pending() > 0);
+        }
+        appender.current.as_mut().unwrap().file = disk;
+        appender.sync().unwrap();
+        assert_eq!(appender.pending(), 0);
+        assert_all_there(&journal, &writer, 20);
+    }
+
+    #[test]
+    fn a_write_that_stops_half_way_goes_on_where_it_stopped() {
+        let (_folder, journal, mut writer, mut appender) = journal();
+        fill(&mut writer, 0..3);
+        appender.write_all().unwrap();
+        fill(&mut writer, 3..30);
+        // As `write` does, but the system takes only the first 5,000 bytes.
+        appender.collect();
+        let current = appender.current.as_ref().unwrap();
+        appender.batch.encrypt(&current.segment);
+        let bytes: Vec<u8> =
+            appender.batch.chunks.iter().flat_map(|sealed| sealed.bytes().to_vec()).collect();
+        let offset = appender.batch.chunks[0].locator.offset();
+        write_at(&current.file, &mut [IoSlice::new(&bytes[..5_000])], offset).unwrap();
+        appender.batch.written = 5_000;
+        assert_eq!(appender.write_all().unwrap().bytes, bytes.len() as u64);
+        assert_all_there(&journal, &writer, 30);
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_created_is_tried_again() {
+        let (folder, journal, mut writer, mut appender) = journal();
+        let (path, aside) = (folder.path().join("journal"), folder.path().join("aside"));
+        std::fs::rename(&path, &aside).unwrap();
+        fill(&mut writer, 0..5);
+        let error = appender.write().unwrap_err().to_string();
+        assert!(error.contains("cannot create the journal segment"), "{error}");
+        std::fs::rename(&aside, &path).unwrap();
+        appender.sync().unwrap();
+        assert_all_there(&journal, &writer, 5);
+    }
+}

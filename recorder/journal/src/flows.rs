@@ -1,8 +1,8 @@
 //! The flow table of one writer: from a flow key to a slot with the flow's open chunk and its chain.
 //!
-//! All of it is laid out at the start; a packet of a known flow touches one bucket of the index, two cache
-//! lines of its slot and the chunk buffer. Slots with an open chunk are linked in the order in which their
-//! chunks were opened, so that sealing what is old costs nothing for what is not.
+//! All of it is laid out at the start; a packet of a known flow touches one line of the index, two of its slot,
+//! and the chunk buffer. Slots with an open chunk are linked in the order in which their chunks were opened,
+//! so that sealing what is old costs nothing for what is not.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -10,10 +10,10 @@ use base::limits::CHUNK_BYTES;
 use base::{Endpoint, FlowKey, MediaPacket, Timestamp};
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
-use hashbrown::HashTable;
 
 use crate::chunk::OpenChunk;
 use crate::format::{ChunkHeader, Kind};
+use crate::index::Index;
 use crate::locator::{FlowId, Locator};
 use crate::records::{FLOW_KEY_BYTES, MEDIA_RECORD_BYTES};
 
@@ -179,7 +179,7 @@ impl Counts {
 
 /// All flows of one writer.
 pub(crate) struct FlowTable {
-    index: HashTable<u32>,
+    index: Index,
     hasher: SeedableRandomState,
     slots: Vec<Flow>,
     flows_max: usize,
@@ -192,7 +192,7 @@ impl FlowTable {
     /// Room for `flows_max` flows. `seed` is secret: who sends packets chooses the keys.
     pub(crate) fn new(flows_max: usize, seed: u64) -> Self {
         Self {
-            index: HashTable::with_capacity(flows_max),
+            index: Index::new(flows_max),
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
             slots: Vec::with_capacity(flows_max),
             flows_max,
@@ -206,7 +206,7 @@ impl FlowTable {
     #[inline]
     pub(crate) fn find(&self, key: &FlowKey) -> Option<u32> {
         let hash = hash(&self.hasher, key);
-        self.index.find(hash, |slot| self.at(*slot).key == *key).copied()
+        self.index.find(hash, |slot| self.at(slot).key == *key)
     }
 
     /// A slot for a flow that is not in the table; `None` if it is full.
@@ -229,10 +229,7 @@ impl FlowTable {
         } else {
             return None;
         };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash =
-            |slot: &u32| slots.get(*slot as usize).map_or(0, |flow| hash(hasher, &flow.key));
-        self.index.insert_unique(hash(hasher, key), slot, rehash);
+        self.index.insert(hash(&self.hasher, key), slot);
         Some(slot)
     }
 
@@ -241,9 +238,7 @@ impl FlowTable {
         let flow = self.at(slot);
         assert!(flow.live && flow.open.is_none(), "a flow is closed once, without its chunk");
         let hash = hash(&self.hasher, &flow.key);
-        if let Ok(entry) = self.index.find_entry(hash, |indexed| *indexed == slot) {
-            entry.remove();
-        }
+        self.index.remove(hash, slot);
         let free = self.free;
         let flow = self.at_mut(slot);
         flow.live = false;

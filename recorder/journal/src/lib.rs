@@ -31,6 +31,7 @@ mod cipher;
 mod error;
 mod flows;
 pub mod format;
+mod index;
 mod journal;
 mod key;
 mod locator;

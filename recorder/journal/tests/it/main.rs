@@ -1,0 +1,16 @@
+//! The journal as its users see it: written, read while written, killed, damaged, recovered.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that panics fails, as it should"
+)]
+
+mod common;
+mod cores;
+mod damage;
+mod fixture;
+mod limits;
+mod model;
+mod release;
+mod restart;
+mod threads;

@@ -131,6 +131,8 @@ pub const TAGS_MAX: usize = 64;
 pub const RECIPIENTS_MAX: usize = 64;
 /// Files in one recording's folder.
 pub const FILES_PER_RECORDING_MAX: usize = 4_096;
+/// A recording's metadata (`recording.json`), plain or sealed.
+pub const METADATA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A recording's manifest; its gap map is the part that grows.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 

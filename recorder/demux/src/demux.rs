@@ -7,7 +7,7 @@ use base::{Domain, FlowKey, Ledger, Outcome, Timestamp, Transport};
 use capture::Frame;
 
 use crate::fragments::{Fragments, Key};
-use crate::ip::{self, Fragment, Packet as IpPacket};
+use crate::ip::{self, Addresses, Fragment, Packet as IpPacket};
 use crate::tcp::connections::Output;
 use crate::tcp::{self, Connections};
 use crate::{Guess, Handled, Packet, guess, ipv6, link, sip, udp};
@@ -132,13 +132,20 @@ impl Demux {
         fragment: Fragment,
         output: &mut Output<'_, E>,
     ) -> Result<Handled, Outcome> {
+        let leads_on = match packet.addresses {
+            Addresses::V4(_) => false,
+            Addresses::V6(_) => ipv6::is_extension(packet.protocol),
+        };
+        if !leads_on && !matches!(packet.protocol, ip::UDP | ip::TCP) {
+            return Err(Outcome::OtherProtocol);
+        }
         let key = Key::new(domain, packet, &fragment);
         let whole = self.fragments.add(key, packet, &fragment, output.now)?;
-        let inside = match packet.source.ipv4() {
-            Some(_) => {
+        let inside = match packet.addresses {
+            Addresses::V4(_) => {
                 ipv6::Inside { protocol: whole.protocol, payload: whole.payload, fragment: None }
             }
-            None => ipv6::extensions(whole.protocol, whole.payload)?,
+            Addresses::V6(_) => ipv6::extensions(whole.protocol, whole.payload)?,
         };
         if inside.fragment.is_some() {
             // Fragments of fragments are no one's honest doing.
@@ -164,10 +171,8 @@ fn transport<E: FnMut(Timestamp, Packet<'_>)>(
     packet: &IpPacket<'_>,
     output: &mut Output<'_, E>,
 ) -> Result<Handled, Outcome> {
-    let flow = |source_port, destination_port| FlowKey {
-        domain,
-        source: packet.source.with_port(source_port),
-        destination: packet.destination.with_port(destination_port),
+    let flow = |source_port, destination_port| {
+        packet.addresses.flow(domain, source_port, destination_port)
     };
     match packet.protocol {
         ip::UDP => {
@@ -190,13 +195,13 @@ fn transport<E: FnMut(Timestamp, Packet<'_>)>(
 fn classify<'a>(key: FlowKey, datagram: &udp::Datagram<'a>) -> Result<Packet<'a>, Outcome> {
     let (payload, wire_bytes) = (datagram.payload, datagram.wire_bytes);
     let guess = guess::guess(payload, wire_bytes);
-    if guess == Guess::Other {
-        if let Some(message) = sip::datagram(payload) {
-            if message.len() > SIP_MESSAGE_BYTES_MAX {
-                return Err(Outcome::Malformed);
-            }
-            return Ok(Packet::Sip { key, transport: Transport::Udp, message });
+    if guess == Guess::Other
+        && let Some(message) = sip::datagram(payload)
+    {
+        if message.len() > SIP_MESSAGE_BYTES_MAX {
+            return Err(Outcome::Malformed);
         }
+        return Ok(Packet::Sip { key, transport: Transport::Udp, message });
     }
     let wire_bytes = u16::try_from(wire_bytes).unwrap_or(u16::MAX);
     Ok(Packet::Udp { key, guess, payload, wire_bytes })

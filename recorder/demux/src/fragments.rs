@@ -15,10 +15,10 @@ use base::limits::{
     FRAGMENT_AGE_SECONDS_MAX, FRAGMENT_BYTES_MAX, FRAGMENT_COPY_AGE_MILLISECONDS_MAX,
     FRAGMENT_STRETCHES_MAX, FRAGMENTED_DATAGRAMS_MAX,
 };
-use base::{Domain, Endpoint, Ledger, Outcome, Timestamp};
+use base::{Domain, FlowKey, Ledger, Outcome, Timestamp};
 
 use crate::age;
-use crate::ip::{Fragment, Packet};
+use crate::ip::{Addresses, Fragment, Packet};
 use crate::table::{Slot, Table};
 
 /// The longest payload of an IP datagram that can be fragmented.
@@ -31,9 +31,8 @@ const FINISHED: usize = 1;
 /// What makes fragments parts of the same datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    domain: Domain,
-    source: Endpoint,
-    destination: Endpoint,
+    /// Without ports: only the first fragment has them.
+    flow: FlowKey,
     /// `None` in IPv6, where it is no part of the identity: only the first fragment's counts.
     protocol: Option<u8>,
     id: u32,
@@ -42,9 +41,8 @@ pub(crate) struct Key {
 impl Key {
     /// The datagram that `fragment` of `packet` belongs to.
     pub(crate) fn new(domain: Domain, packet: &Packet<'_>, fragment: &Fragment) -> Self {
-        let protocol = packet.source.ipv4().map(|_| packet.protocol);
-        let (source, destination) = (packet.source, packet.destination);
-        Self { domain, source, destination, protocol, id: fragment.id }
+        let protocol = matches!(packet.addresses, Addresses::V4(_)).then_some(packet.protocol);
+        Self { flow: packet.addresses.flow(domain, 0, 0), protocol, id: fragment.id }
     }
 }
 
@@ -194,7 +192,7 @@ impl Fragments {
 /// Whether a fragment can be part of any datagram: where it ends.
 fn check(packet: &Packet<'_>, fragment: &Fragment) -> Result<usize, Outcome> {
     let end = fragment.offset.saturating_add(packet.wire_bytes);
-    let unaligned = fragment.more && packet.wire_bytes % 8 != 0;
+    let unaligned = fragment.more && !packet.wire_bytes.is_multiple_of(8);
     if packet.wire_bytes == 0 || end > DATAGRAM_BYTES_MAX || unaligned {
         return Err(Outcome::Malformed);
     }

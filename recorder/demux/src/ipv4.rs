@@ -3,9 +3,9 @@
 //! Options are skipped. Neither checksum is verified: a capture taken on the sending machine holds frames
 //! whose checksums its network card has yet to fill in.
 
-use base::{Endpoint, Outcome};
+use base::Outcome;
 
-use crate::ip::{self, Fragment, Packet};
+use crate::ip::{self, Addresses, Fragment, Packet};
 
 const HEADER_BYTES_MIN: usize = 20;
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -27,8 +27,7 @@ pub(crate) fn parse(bytes: &[u8], missing: usize) -> Result<Packet<'_>, Outcome>
     };
     let place = u16::from_be_bytes([header[6], header[7]]);
     Ok(Packet {
-        source: Endpoint::v4([header[12], header[13], header[14], header[15]], 0),
-        destination: Endpoint::v4([header[16], header[17], header[18], header[19]], 0),
+        addresses: Addresses::V4(header.last_chunk().ok_or(Outcome::Truncated)?),
         protocol: header[9],
         payload: ip::trim(payload, wire_bytes),
         wire_bytes,
@@ -56,8 +55,7 @@ mod tests {
     fn plain() {
         let bytes = packet(|_| ());
         let expected = Packet {
-            source: Endpoint::v4([10, 0, 0, 1], 0),
-            destination: Endpoint::v4([10, 0, 0, 2], 0),
+            addresses: Addresses::V4(&[10, 0, 0, 1, 10, 0, 0, 2]),
             protocol: 17,
             payload: &[7],
             wire_bytes: 1,

@@ -3,10 +3,10 @@
 //! Extension headers are skipped up to the payload or a fragment header. A routing header is not obeyed:
 //! the flow is named by the addresses in the packet, as its receiver on this link sees them.
 
+use base::Outcome;
 use base::limits::IPV6_EXTENSIONS_MAX;
-use base::{Endpoint, Outcome};
 
-use crate::ip::{self, Fragment, Packet};
+use crate::ip::{self, Addresses, Fragment, Packet};
 
 const HEADER_BYTES: usize = 40;
 
@@ -45,8 +45,7 @@ pub(crate) fn parse(bytes: &[u8], missing: usize) -> Result<Packet<'_>, Outcome>
     let inside = extensions(header[6], payload)?;
     let skipped = payload.len().saturating_sub(inside.payload.len());
     Ok(Packet {
-        source: address(header, 8),
-        destination: address(header, 24),
+        addresses: Addresses::V6(header.last_chunk().ok_or(Outcome::Truncated)?),
         protocol: inside.protocol,
         payload: inside.payload,
         wire_bytes: wire_bytes.saturating_sub(skipped),
@@ -54,10 +53,10 @@ pub(crate) fn parse(bytes: &[u8], missing: usize) -> Result<Packet<'_>, Outcome>
     })
 }
 
-#[inline]
-fn address(header: &[u8; HEADER_BYTES], at: usize) -> Endpoint {
-    let octets = header.get(at..).and_then(|rest| rest.first_chunk::<16>());
-    Endpoint::v6(octets.copied().unwrap_or_default(), 0)
+/// Whether `protocol` names an extension header, behind which anything may come.
+pub(crate) fn is_extension(protocol: u8) -> bool {
+    let standard = [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS];
+    standard.contains(&protocol) || LIKE_OPTIONS.contains(&protocol)
 }
 
 /// Skips extension headers, beginning with the one that `protocol` names.
@@ -121,9 +120,9 @@ mod tests {
     fn plain_and_padded() {
         let mut bytes = packet(17, &[7, 8]);
         bytes.extend([0; 4]);
+        let both: [u8; 32] = std::array::from_fn(|at| if at < 16 { 0x11 } else { 0x22 });
         let expected = Packet {
-            source: Endpoint::v6([0x11; 16], 0),
-            destination: Endpoint::v6([0x22; 16], 0),
+            addresses: Addresses::V6(&both),
             protocol: 17,
             payload: &[7, 8],
             wire_bytes: 2,

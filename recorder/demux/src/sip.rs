@@ -4,17 +4,13 @@
 //! That is all that is looked at: which methods, URI schemes and header fields are sound is the dialog
 //! stage's to judge, and a message that it finds malformed must reach it to be counted.
 
-use std::sync::LazyLock;
-
 use base::limits::SIP_START_LINE_BYTES_MAX;
-use memchr::{memchr, memmem, memrchr};
+use memchr::memchr;
 
-const VERSION: &[u8] = b"SIP/2.0";
-/// Longest method taken for one. The longest registered has 9 letters.
-const METHOD_BYTES_MAX: usize = 64;
-
-static FIND_VERSION: LazyLock<memmem::Finder<'static>> =
-    LazyLock::new(|| memmem::Finder::new(VERSION));
+/// The version that a start line names.
+pub(crate) const VERSION: &[u8] = b"SIP/2.0";
+/// Longest header field name looked at. The longest registered has 27 letters.
+const FIELD_NAME_BYTES_MAX: usize = 64;
 
 /// What some bytes say about something of which they may be only the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +19,6 @@ pub(crate) enum Match {
     No,
     /// Not decided before more bytes come.
     Partial,
-}
-
-/// Where a search for a start line ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// A message begins here.
-    At(usize),
-    /// None does, but the bytes from here on may be the beginning of one.
-    NotBefore(usize),
 }
 
 /// Without the CR and LF that may precede a message (RFC 3261, 7.5) and that keep a connection alive
@@ -78,9 +65,9 @@ fn is_status_line(line: &[u8]) -> bool {
 fn is_request_line(line: &[u8]) -> bool {
     let Some(before) = line.len().checked_sub(VERSION.len()) else { return false };
     let Some((request, version)) = line.split_at_checked(before) else { return false };
-    let method = method_bytes(request);
+    let method = token_bytes(request);
     version.eq_ignore_ascii_case(VERSION)
-        && (1..=METHOD_BYTES_MAX).contains(&method)
+        && method > 0
         && request.last() == Some(&b' ')
         && request.get(method) == Some(&b' ')
         && !request.get(method..).unwrap_or_default().trim_ascii().is_empty()
@@ -88,11 +75,11 @@ fn is_request_line(line: &[u8]) -> bool {
 
 /// Whether more bytes can make a start line of `bytes`, which hold no line end.
 fn may_begin_start_line(bytes: &[u8]) -> bool {
-    let method = method_bytes(bytes);
+    let method = token_bytes(bytes);
     let version = head(bytes, VERSION.len());
     match bytes.get(method) {
-        None => method <= METHOD_BYTES_MAX,
-        Some(b' ') => (1..=METHOD_BYTES_MAX).contains(&method),
+        None => true,
+        Some(b' ') => method > 0,
         Some(b'/') => version.eq_ignore_ascii_case(head(VERSION, version.len())),
         Some(_) => false,
     }
@@ -102,7 +89,7 @@ fn head(bytes: &[u8], length: usize) -> &[u8] {
     bytes.get(..length).unwrap_or(bytes)
 }
 
-fn method_bytes(bytes: &[u8]) -> usize {
+fn token_bytes(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_token(*byte)).unwrap_or(bytes.len())
 }
 
@@ -113,54 +100,14 @@ const fn is_token(byte: u8) -> bool {
         || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
 }
 
-/// Searches a byte stream for a message: a start line at the beginning of `bytes` or of a line, with a
-/// header field in the line after it. The latter tells a message from a `message/sipfrag` body (RFC 3420)
-/// that ends after its start line.
-pub(crate) fn find_message(bytes: &[u8]) -> Found {
-    let mut from = 0;
-    while let Some(rest) = bytes.get(from..) {
-        let Some(hit) = FIND_VERSION.find(rest) else { break };
-        let begin = line_begin(bytes, from.saturating_add(hit)).max(from);
-        let line = bytes.get(begin..).unwrap_or_default();
-        match message(line) {
-            Match::Yes => return Found::At(begin),
-            Match::Partial => return Found::NotBefore(begin),
-            // A line is looked at once: what a hostile one repeats costs no more.
-            Match::No => match memchr(b'\n', line) {
-                Some(end) => from = begin.saturating_add(end).saturating_add(1),
-                None => return Found::NotBefore(bytes.len()),
-            },
-        }
-    }
-    let last = line_begin(bytes, bytes.len()).max(from);
-    match start_line(bytes.get(last..).unwrap_or_default()) {
-        Match::Partial => Found::NotBefore(last),
-        _ => Found::NotBefore(bytes.len()),
-    }
-}
-
-/// The beginning of the line that holds the byte at `at`.
-fn line_begin(bytes: &[u8], at: usize) -> usize {
-    memrchr(b'\n', head(bytes, at)).map_or(0, |newline| newline.saturating_add(1))
-}
-
-fn message(bytes: &[u8]) -> Match {
-    match start_line(bytes) {
-        Match::Yes => {
-            let end = memchr(b'\n', bytes).map_or(bytes.len(), |end| end.saturating_add(1));
-            header_field(bytes.get(end..).unwrap_or_default())
-        }
-        other => other,
-    }
-}
-
-/// Whether `bytes` begin with a header field: a name and a colon, white space between them allowed.
-fn header_field(bytes: &[u8]) -> Match {
-    let name = head(bytes, METHOD_BYTES_MAX);
-    let name_bytes = method_bytes(name);
-    match name.get(name_bytes..).unwrap_or_default().trim_ascii_start().first() {
+/// Whether `bytes` begin with a header field: a name and a colon, blanks between them allowed.
+pub(crate) fn header_field(bytes: &[u8]) -> Match {
+    let name = head(bytes, FIELD_NAME_BYTES_MAX);
+    let name_bytes = token_bytes(name);
+    let mut behind = name.iter().skip(name_bytes).skip_while(|byte| matches!(byte, b' ' | b'\t'));
+    match behind.next() {
         Some(b':') if name_bytes > 0 => Match::Yes,
-        None if bytes.len() < METHOD_BYTES_MAX => Match::Partial,
+        None if bytes.len() < FIELD_NAME_BYTES_MAX => Match::Partial,
         _ => Match::No,
     }
 }
@@ -250,7 +197,7 @@ mod tests {
                 );
             }
         }
-        for bytes in [&b"\x16\x03\x01"[..], b"GET/", b"SIP/3", b"{\"a\"", &[b'A'; 65]] {
+        for bytes in [&b"\x16\x03\x01"[..], b"GET/", b"SIP/3", b"{\"a\""] {
             assert_eq!(start_line(bytes), Match::No, "{}", bytes.escape_ascii());
         }
         assert_eq!(start_line(&[b"INVITE ", &[b'a'; 8 * 1024][..]].concat()), Match::No);
@@ -267,27 +214,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_found_at_a_line_begin_only() {
-        let find = |before: &[u8]| find_message(&[before, INVITE].concat());
-        assert_eq!(find(b""), Found::At(0));
-        assert_eq!(find(b"m=audio 4000 RTP/AVP 0\r\n"), Found::At(24));
-        assert_eq!(
-            find(b"SIP/2.0 200 OK\r\n"),
-            Found::At(16),
-            "a body that ends after its start line"
-        );
-        assert_eq!(find(b"Via: SIP/2.0/TCP SIP/2.0 SIP/2.0\n"), Found::At(33));
-        let behind_text = find(b"logged: ");
-        assert!(matches!(behind_text, Found::NotBefore(_)), "{behind_text:?}");
-    }
-
-    #[test]
-    fn what_may_still_become_a_message_is_kept() {
-        assert_eq!(find_message(b"body\r\nINVI"), Found::NotBefore(6));
-        assert_eq!(find_message(b"body\r\nSIP/2.0 200 OK\r\nVi"), Found::NotBefore(6));
-        assert_eq!(find_message(b"body\r\nSIP/2.0 200 OK\r\n"), Found::NotBefore(6));
-        assert_eq!(find_message(b"body\r\n\x00\x01"), Found::NotBefore(8));
-        assert_eq!(find_message(b""), Found::NotBefore(0));
+    fn header_fields() {
+        for line in [&b"Via: a"[..], b"v:", b"Call-ID : 1"] {
+            assert_eq!(header_field(line), Match::Yes);
+        }
+        for line in [&b""[..], b"Via", b"Via  "] {
+            assert_eq!(header_field(line), Match::Partial);
+        }
+        for line in [&b"\r\n"[..], b": a", b"INVITE sip:a@b SIP/2.0", &[b'a'; 70]] {
+            assert_eq!(header_field(line), Match::No, "{}", line.escape_ascii());
+        }
     }
 
     #[test]

@@ -15,10 +15,10 @@ use base::{Domain, Endpoint, FlowKey, Ledger, Outcome, Timestamp, Transport};
 
 use crate::Packet;
 use crate::age;
-use crate::sip::{self, Found};
 use crate::table::{Slot, Table};
 use crate::tcp::Sink;
 use crate::tcp::header::Segment;
+use crate::tcp::search::{Begin, Found, find_message};
 use crate::tcp::stream::Stream;
 
 /// Classes of the table.
@@ -128,13 +128,13 @@ impl Connections {
         output: &mut Output<'_, E>,
     ) -> Result<Slot, Outcome> {
         let opens = segment.syn && !segment.rst;
-        if !opens && !matches!(sip::find_message(segment.payload), Found::At(_)) {
+        if !opens && !matches!(find_message(segment.payload, Begin::OfLine), Found::At(_)) {
             return Err(Outcome::OtherTcp);
         }
-        if self.table.is_full() {
-            if let Some((slot, _)) = self.table.oldest(EXPENDABLE) {
-                self.forget(slot, output);
-            }
+        if self.table.is_full()
+            && let Some((slot, _)) = self.table.oldest(EXPENDABLE)
+        {
+            self.forget(slot, output);
         }
         let mut connection = Connection::joining();
         if opens {

@@ -7,11 +7,9 @@
 use base::ledger::Note;
 use base::limits::SIP_MESSAGE_BYTES_MAX;
 
-use crate::sip::{self, Found, Match};
+use crate::sip::{self, Match};
 use crate::tcp::Sink;
-
-/// An allocation below this is kept for the next message that spans segments.
-const IDLE_CAPACITY_BYTES: usize = 4 * 1024;
+use crate::tcp::search::{Begin, Found, find_message};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -71,7 +69,7 @@ impl Framer {
         waiting.extend_from_slice(bytes);
         let used = self.consume(&waiting, sink);
         waiting.drain(..used.min(waiting.len()));
-        if !waiting.is_empty() || waiting.capacity() <= IDLE_CAPACITY_BYTES {
+        if !waiting.is_empty() {
             self.waiting = waiting;
         }
     }
@@ -170,7 +168,8 @@ impl Framer {
 
     /// Out of step: goes to the next start line. `None` if there is none yet.
     fn search(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Option<usize> {
-        match sip::find_message(bytes) {
+        let at = if self.found { Begin::Anywhere } else { Begin::OfLine };
+        match find_message(bytes, at) {
             Found::At(begin) => {
                 if self.step == Step::Lost {
                     sink.note(Note::TcpResync);

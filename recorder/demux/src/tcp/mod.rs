@@ -3,11 +3,13 @@
 //! - [`header`]: the TCP header.
 //! - [`stream`]: one direction, its segments put in order.
 //! - [`framer`]: one direction, cut into messages.
+//! - [`search`]: where in a stream a message begins.
 //! - [`connections`]: which connections are followed, and for how long.
 
 pub(crate) mod connections;
 pub(crate) mod framer;
 pub(crate) mod header;
+pub(crate) mod search;
 pub(crate) mod stream;
 
 pub(crate) use connections::Connections;

@@ -159,6 +159,8 @@ pub enum DamageKind {
     Records,
     /// What follows the last whole chunk: writing was interrupted here.
     TornTail,
+    /// A chunk that is still wanted, and all before it, went with its segment.
+    Gone,
 }
 
 impl fmt::Display for Damage {
@@ -168,6 +170,7 @@ impl fmt::Display for Damage {
             DamageKind::Payload => "chunk with an altered payload refused",
             DamageKind::Records => "chunk with contradictory records refused",
             DamageKind::TornTail => "interrupted write set aside",
+            DamageKind::Gone => "released although it is still wanted",
         };
         write!(f, "{}: {what}, {} bytes at offset {}", self.path.display(), self.bytes, self.offset)
     }

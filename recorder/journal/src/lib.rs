@@ -28,6 +28,7 @@
 mod appender;
 mod chunk;
 mod cipher;
+mod cursor;
 mod error;
 mod flows;
 pub mod format;

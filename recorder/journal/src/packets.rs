@@ -50,6 +50,13 @@ struct Loaded {
     window: Window,
 }
 
+/// How much a [`Packets`] held at some time.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    bytes: usize,
+    chunks: usize,
+}
+
 impl Packets {
     /// Forgets all packets.
     pub fn clear(&mut self) {
@@ -77,6 +84,24 @@ impl Packets {
     #[must_use]
     pub fn damaged(&self) -> &[Damage] {
         &self.damaged
+    }
+
+    /// What is here now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), chunks: self.chunks.len() }
+    }
+
+    /// Turns the order of what was added since `mark`.
+    pub(crate) fn reverse_since(&mut self, mark: Mark) {
+        if let Some(added) = self.chunks.get_mut(mark.chunks..) {
+            added.reverse();
+        }
+    }
+
+    /// Forgets what was added since `mark`.
+    pub(crate) fn forget_since(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.chunks.truncate(mark.chunks);
     }
 
     /// The packets of `payload`, a place in `bytes`.

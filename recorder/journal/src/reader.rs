@@ -3,21 +3,18 @@
 //! Header tags are checked on the way, so that a chain is followed only where it was written to lead. A
 //! damaged chunk is left out and named; the chain is taken up again before it.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base::Timestamp;
 
+use crate::cursor::Cursor;
 use crate::error::{Damage, DamageKind, ReadError};
 use crate::format::{CHUNK_HEADER_BYTES, CHUNK_OVERHEAD, ChunkHeader, Kind, TAG_BYTES};
 use crate::journal::Shared;
-use crate::locator::{FlowId, Locator};
+use crate::locator::Locator;
 use crate::packets::{Packets, Window};
-use crate::records::well_formed;
-use crate::scan::{Part, Scan};
-use crate::segments::Segment;
+use crate::segments::file_name;
 
 /// Reads chunks of any core and any recovered run, while they are being written.
 #[derive(Clone)]
@@ -70,7 +67,8 @@ impl ChunkRef {
         Self { locator, first: header.first, last: header.last(), records, payload_bytes }
     }
 
-    const fn chunk_bytes(&self) -> usize {
+    /// Bytes of the whole chunk in the file.
+    pub(crate) const fn chunk_bytes(&self) -> usize {
         self.payload_bytes as usize + CHUNK_OVERHEAD
     }
 }
@@ -104,8 +102,7 @@ impl Reader {
                     if window.touches(header.first, header.last()) {
                         chain.chunks.push(ChunkRef::new(locator, &header));
                     }
-                    let earlier = header.previous.filter(|previous| *previous < locator);
-                    earlier.filter(|_| header.latest_before >= window.from)
+                    earlier(&header, locator, window)
                 }
                 Ok(Err(damage)) => {
                     chain.damaged.push(damage);
@@ -152,8 +149,9 @@ impl Reader {
         Ok(())
     }
 
-    /// [`Reader::chain`] and [`Reader::load`] in one: adds the packets of `window` of the flow that ends at
-    /// `last`, and what damage there is, to `packets`.
+    /// Adds the packets of `window` of the flow that ends at `last`, and what damage there is, to `packets`: what
+    /// [`Reader::chain`] and [`Reader::load`] do, with one read for each chunk. Chunks that the window still
+    /// needs and that are gone with their segment are damage as well.
     ///
     /// # Errors
     /// As both.
@@ -163,10 +161,49 @@ impl Reader {
         window: Window,
         packets: &mut Packets,
     ) -> Result<(), ReadError> {
+        let before = packets.mark();
+        if self.read_undamaged(last, window, packets)? {
+            packets.reverse_since(before);
+            return Ok(());
+        }
+        packets.forget_since(before);
         let chain = self.chain(last, window)?;
         self.load(&chain, window, packets)?;
         chain.damaged.into_iter().for_each(|damage| packets.add_damage(damage));
+        if let Some(gone) = chain.released {
+            let path = self.shared.folder.join(file_name((gone.core(), gone.segment())));
+            let kind = DamageKind::Gone;
+            packets.add_damage(Damage { path, offset: gone.offset(), bytes: 0, kind });
+        }
         Ok(())
+    }
+
+    /// Adds the packets, last chunk first; `false` as soon as anything is not as it was written.
+    fn read_undamaged(
+        &self,
+        last: Locator,
+        window: Window,
+        packets: &mut Packets,
+    ) -> Result<bool, ReadError> {
+        let mut cursor = Cursor::new(&self.shared);
+        let (mut next, mut flow) = (Some(last), None);
+        while let Some(locator) = next {
+            let begin = packets.bytes.len();
+            let read = match cursor.chunk(locator, window, &mut packets.bytes) {
+                Err(ReadError::Released { .. }) if locator != last => return Ok(false),
+                read => read?,
+            };
+            let Some(header) = read.filter(|read| flow.is_none_or(|flow| flow == read.flow)) else {
+                return Ok(false);
+            };
+            flow = Some(header.flow);
+            if packets.bytes.len() > begin {
+                let payload = begin + CHUNK_HEADER_BYTES..packets.bytes.len() - TAG_BYTES;
+                packets.add(payload, header.records, header.first, window);
+            }
+            next = earlier(&header, locator, window);
+        }
+        Ok(true)
     }
 
     /// Replaces `chunk_bytes` by the signalling chunk that `chunk` names, decrypted; gives its payload's place.
@@ -174,149 +211,16 @@ impl Reader {
         &self,
         chunk: &ChunkRef,
         chunk_bytes: &mut Vec<u8>,
-    ) -> Result<Result<std::ops::Range<usize>, Damage>, ReadError> {
+    ) -> Result<Result<Range<usize>, Damage>, ReadError> {
         chunk_bytes.clear();
         let read = Cursor::new(&self.shared).payload(chunk, Kind::Signalling, chunk_bytes)?;
         Ok(read.map(|()| CHUNK_HEADER_BYTES..chunk_bytes.len() - TAG_BYTES))
     }
 }
 
-/// Reads chunk after chunk; looks a segment up only when it changes.
-struct Cursor<'a> {
-    shared: &'a Shared,
-    open: Option<(Arc<Segment>, Arc<File>)>,
-}
-
-impl<'a> Cursor<'a> {
-    const fn new(shared: &'a Shared) -> Self {
-        Self { shared, open: None }
-    }
-
-    /// The segment of `locator` and its file, once `bytes` bytes from there are written.
-    fn segment(&mut self, locator: Locator, bytes: usize) -> Result<(&Segment, &File), ReadError> {
-        let id = (locator.core(), locator.segment());
-        let open = match self.open.take().filter(|(segment, _)| segment.id == id) {
-            Some(open) => open,
-            None => self.open_segment(locator)?,
-        };
-        if open.0.written() < locator.offset() + bytes as u64 {
-            return Err(ReadError::NotWritten { locator });
-        }
-        let (segment, file) = self.open.insert(open);
-        Ok((segment, file))
-    }
-
-    fn open_segment(&self, locator: Locator) -> Result<(Arc<Segment>, Arc<File>), ReadError> {
-        let id = (locator.core(), locator.segment());
-        let Some(segment) = self.shared.segments.get(id) else {
-            let begun = self.shared.segments.is_begun(id);
-            return Err(match begun {
-                true => ReadError::Released { locator },
-                false => ReadError::NotWritten { locator },
-            });
-        };
-        match segment.file() {
-            Ok(file) => Ok((segment, file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(ReadError::Released { locator })
-            }
-            Err(source) => Err(ReadError::Io { path: segment.path.clone(), locator, source }),
-        }
-    }
-
-    /// The header at `locator`, if it is authentic and of `flow`.
-    fn header(
-        &mut self,
-        locator: Locator,
-        flow: Option<FlowId>,
-    ) -> Result<Result<ChunkHeader, Damage>, ReadError> {
-        let mut bytes = [0; CHUNK_HEADER_BYTES];
-        let (segment, file) = self.segment(locator, CHUNK_HEADER_BYTES)?;
-        let read = read_at(segment, file, locator, &mut bytes)?;
-        let authentic = read && segment.cipher.verify_header(locator.offset(), &bytes);
-        let header = ChunkHeader::decode(&bytes).filter(|_| authentic);
-        let header = header.filter(|header| flow.is_none_or(|flow| header.flow == flow));
-        Ok(header.ok_or_else(|| damage(segment, locator, CHUNK_HEADER_BYTES, DamageKind::Header)))
-    }
-
-    /// Appends the chunk to `bytes` and decrypts its payload there.
-    fn payload(
-        &mut self,
-        chunk: &ChunkRef,
-        kind: Kind,
-        bytes: &mut Vec<u8>,
-    ) -> Result<Result<(), Damage>, ReadError> {
-        let (begin, length) = (bytes.len(), chunk.chunk_bytes());
-        let (segment, file) = self.segment(chunk.locator, length)?;
-        bytes.resize(begin + length, 0);
-        let room = bytes.get_mut(begin..).unwrap_or_default();
-        let read = read_at(segment, file, chunk.locator, room)?;
-        let opened = segment.cipher.open_chunk(chunk.locator.offset(), room).filter(|_| read);
-        let kind = match opened {
-            Some(payload) if well_formed(kind, payload, chunk.records, chunk.first) => {
-                return Ok(Ok(()));
-            }
-            Some(_) => DamageKind::Records,
-            None => DamageKind::Payload,
-        };
-        Ok(Err(damage(segment, chunk.locator, length, kind)))
-    }
-
-    /// The last chunk of `flow` before `damaged`, found by walking the segments themselves.
-    fn salvage(&mut self, flow: FlowId, damaged: Locator) -> Result<Option<Locator>, ReadError> {
-        let (core, mut number) = (damaged.core(), damaged.segment());
-        let run = self.segment(damaged, 0)?.0.run;
-        let mut end = damaged.offset();
-        loop {
-            let found = match self.shared.segments.get((core, number)) {
-                Some(segment) if segment.run == run => last_of_flow(&segment, flow, damaged, end)?,
-                _ => return Ok(None),
-            };
-            if found.is_some() || number == 0 {
-                return Ok(found);
-            }
-            number -= 1;
-            end = u64::MAX;
-        }
-    }
-}
-
-/// The last chunk of `flow` in the first `end` bytes of `segment`.
-fn last_of_flow(
-    segment: &Segment,
-    flow: FlowId,
-    damaged: Locator,
-    end: u64,
-) -> Result<Option<Locator>, ReadError> {
-    let failed = |source| ReadError::Io { path: segment.path.clone(), locator: damaged, source };
-    let file = segment.file().map_err(failed)?;
-    let mut bytes = vec![0; end.min(segment.written()) as usize];
-    file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-    let (mut scan, mut last) = (Scan::new(), None);
-    while let Some(part) = scan.next(&bytes, &segment.cipher) {
-        if let Part::Chunk { offset, header } = part
-            && header.flow == flow
-        {
-            last = Some(Locator::new(segment.id.0, segment.id.1, offset as u32));
-        }
-    }
-    Ok(last)
-}
-
-/// Fills `bytes` from `locator` on; `false` if the file has become shorter than what was written.
-fn read_at(
-    segment: &Segment,
-    file: &File,
-    locator: Locator,
-    bytes: &mut [u8],
-) -> Result<bool, ReadError> {
-    match file.read_exact_at(bytes, locator.offset()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(source) => Err(ReadError::Io { path: segment.path.clone(), locator, source }),
-    }
-}
-
-fn damage(segment: &Segment, locator: Locator, bytes: usize, kind: DamageKind) -> Damage {
-    Damage { path: segment.path.clone(), offset: locator.offset(), bytes: bytes as u64, kind }
+/// The flow's chunk before the one at `locator`, if it may matter for `window`.
+fn earlier(header: &ChunkHeader, locator: Locator, window: Window) -> Option<Locator> {
+    // Chains lead backwards: nothing that is read may make a reader go round in circles.
+    let previous = header.previous.filter(|previous| *previous < locator);
+    previous.filter(|_| header.latest_before >= window.from)
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use base::{Timestamp, Transport};
-use journal::{FlowId, Window};
+use journal::{FlowId, Packets, Window};
 use proptest::prelude::*;
 
-use crate::common::{Bench, Datagram, datagram, key, open, packet, read, small, window};
+use crate::common::{Bench, Datagram, datagram, datagrams, key, open, packet, read, small, window};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -200,6 +200,11 @@ impl Model {
         let end = self.bench.writer.seal_flow(flow.id);
         self.bench.appender.write_all().unwrap();
         assert_eq!(read(&self.bench.reader, end, window), flow.within(window));
+        let chain = self.bench.reader.chain(end.unwrap(), window).unwrap();
+        assert_eq!((chain.released, &chain.damaged[..]), (None, &[][..]));
+        let mut packets = Packets::default();
+        self.bench.reader.load(&chain, window, &mut packets).unwrap();
+        assert_eq!(datagrams(&packets), flow.within(window));
     }
 
     /// Ends the run and checks what the next one recovers.

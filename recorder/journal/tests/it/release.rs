@@ -3,7 +3,7 @@
 use std::fs;
 
 use base::{Timestamp, Transport};
-use journal::{Packets, ReadError, Window};
+use journal::{DamageKind, Packets, ReadError, Window};
 
 use crate::common::{Bench, Datagram, datagrams, key, read, small, window};
 
@@ -42,6 +42,13 @@ fn a_finished_call_frees_its_segments_while_the_next_goes_on_on_the_same_flow() 
     let chain = bench.reader.chain(end, Window::ALL).unwrap();
     assert!(chain.released.is_some_and(|gone| gone.segment() < needed));
     let gone = chain.released.unwrap();
+    let mut packets = Packets::default();
+    bench.reader.read(end, Window::ALL, &mut packets).unwrap();
+    assert_eq!(
+        packets.damaged().iter().map(|damage| damage.kind).collect::<Vec<_>>(),
+        [DamageKind::Gone]
+    );
+    assert!(written.ends_with(&datagrams(&packets)));
     assert!(matches!(bench.reader.chain(gone, Window::ALL), Err(ReadError::Released { .. })));
     bench.writer.forget_flow(flow);
     let needed = bench.writer.needed_from();

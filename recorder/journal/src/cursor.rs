@@ -1,0 +1,199 @@
+//! Reads chunks one after the other from the segments that hold them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use base::limits::CHUNK_BYTES;
+
+use crate::error::{Damage, DamageKind, ReadError};
+use crate::format::{CHUNK_HEADER_BYTES, ChunkHeader, Kind};
+use crate::journal::Shared;
+use crate::locator::{FlowId, Locator};
+use crate::packets::Window;
+use crate::reader::ChunkRef;
+use crate::records::well_formed;
+use crate::scan::{Part, Scan};
+use crate::segments::Segment;
+
+/// Reads chunk after chunk; looks a segment up only when it changes.
+pub(crate) struct Cursor<'a> {
+    shared: &'a Shared,
+    open: Option<(Arc<Segment>, Arc<File>)>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) const fn new(shared: &'a Shared) -> Self {
+        Self { shared, open: None }
+    }
+
+    /// The segment of `locator` and its file, once `bytes` bytes from there are written.
+    fn segment(&mut self, locator: Locator, bytes: usize) -> Result<(&Segment, &File), ReadError> {
+        let id = (locator.core(), locator.segment());
+        let open = match self.open.take().filter(|(segment, _)| segment.id == id) {
+            Some(open) => open,
+            None => self.open_segment(locator)?,
+        };
+        if open.0.written() < locator.offset() + bytes as u64 {
+            return Err(ReadError::NotWritten { locator });
+        }
+        let (segment, file) = self.open.insert(open);
+        Ok((segment, file))
+    }
+
+    fn open_segment(&self, locator: Locator) -> Result<(Arc<Segment>, Arc<File>), ReadError> {
+        let id = (locator.core(), locator.segment());
+        let Some(segment) = self.shared.segments.get(id) else {
+            let begun = self.shared.segments.is_begun(id);
+            return Err(match begun {
+                true => ReadError::Released { locator },
+                false => ReadError::NotWritten { locator },
+            });
+        };
+        match segment.file() {
+            Ok(file) => Ok((segment, file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(ReadError::Released { locator })
+            }
+            Err(source) => Err(ReadError::Io { path: segment.path.clone(), locator, source }),
+        }
+    }
+
+    /// The header at `locator`, if it is authentic and of `flow`.
+    pub(crate) fn header(
+        &mut self,
+        locator: Locator,
+        flow: Option<FlowId>,
+    ) -> Result<Result<ChunkHeader, Damage>, ReadError> {
+        let mut bytes = [0; CHUNK_HEADER_BYTES];
+        let (segment, file) = self.segment(locator, CHUNK_HEADER_BYTES)?;
+        let read = read_at(segment, file, locator, &mut bytes)?;
+        let authentic = read && segment.cipher.verify_header(locator.offset(), &bytes);
+        let header = ChunkHeader::decode(&bytes).filter(|_| authentic);
+        let header = header.filter(|header| flow.is_none_or(|flow| header.flow == flow));
+        Ok(header.ok_or_else(|| damage(segment, locator, CHUNK_HEADER_BYTES, DamageKind::Header)))
+    }
+
+    /// Appends the chunk to `bytes` and decrypts its payload there.
+    pub(crate) fn payload(
+        &mut self,
+        chunk: &ChunkRef,
+        kind: Kind,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Result<(), Damage>, ReadError> {
+        let (begin, length) = (bytes.len(), chunk.chunk_bytes());
+        let (segment, file) = self.segment(chunk.locator, length)?;
+        bytes.resize(begin + length, 0);
+        let room = bytes.get_mut(begin..).unwrap_or_default();
+        let read = read_at(segment, file, chunk.locator, room)?;
+        let opened = segment.cipher.open_chunk(chunk.locator.offset(), room).filter(|_| read);
+        let kind = match opened {
+            Some(payload) if well_formed(kind, payload, chunk.records, chunk.first) => {
+                return Ok(Ok(()));
+            }
+            Some(_) => DamageKind::Records,
+            None => DamageKind::Payload,
+        };
+        Ok(Err(damage(segment, chunk.locator, length, kind)))
+    }
+
+    /// Appends the chunk at `locator` to `bytes`, decrypted, if it is of media and may hold something of
+    /// `window`. `None`, with `bytes` in any state behind what was there, if it is not as it was written.
+    pub(crate) fn chunk(
+        &mut self,
+        locator: Locator,
+        window: Window,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Option<ChunkHeader>, ReadError> {
+        let begin = bytes.len();
+        let (segment, file) = self.segment(locator, CHUNK_HEADER_BYTES)?;
+        // How long it is stands in the header; most are as long as they can be.
+        let most = CHUNK_BYTES.min((segment.written() - locator.offset()) as usize);
+        bytes.resize(begin + most, 0);
+        let room = bytes.get_mut(begin..).unwrap_or_default();
+        let read = read_at(segment, file, locator, room)?;
+        let head = room.first_chunk().filter(|_| read);
+        let Some(header) = head.and_then(ChunkHeader::decode) else { return Ok(None) };
+        if !window.touches(header.first, header.last()) {
+            let authentic =
+                head.is_some_and(|head| segment.cipher.verify_header(locator.offset(), head));
+            bytes.truncate(begin);
+            return Ok(authentic.then_some(header));
+        }
+        let length = header.chunk_bytes();
+        bytes.resize(begin + length, 0);
+        let room = bytes.get_mut(begin..).unwrap_or_default();
+        if length > most && !read_at(segment, file, locator, room)? {
+            return Ok(None);
+        }
+        let payload = segment.cipher.open_chunk(locator.offset(), room);
+        let good = header.kind == Kind::Media
+            && payload.is_some_and(|payload| {
+                well_formed(Kind::Media, payload, header.records, header.first)
+            });
+        Ok(good.then_some(header))
+    }
+
+    /// The last chunk of `flow` before `damaged`, found by walking the segments themselves.
+    pub(crate) fn salvage(
+        &mut self,
+        flow: FlowId,
+        damaged: Locator,
+    ) -> Result<Option<Locator>, ReadError> {
+        let (core, mut number) = (damaged.core(), damaged.segment());
+        let run = self.segment(damaged, 0)?.0.run;
+        let mut end = damaged.offset();
+        loop {
+            let found = match self.shared.segments.get((core, number)) {
+                Some(segment) if segment.run == run => last_of_flow(&segment, flow, damaged, end)?,
+                _ => return Ok(None),
+            };
+            if found.is_some() || number == 0 {
+                return Ok(found);
+            }
+            number -= 1;
+            end = u64::MAX;
+        }
+    }
+}
+
+/// The last chunk of `flow` in the first `end` bytes of `segment`.
+fn last_of_flow(
+    segment: &Segment,
+    flow: FlowId,
+    damaged: Locator,
+    end: u64,
+) -> Result<Option<Locator>, ReadError> {
+    let failed = |source| ReadError::Io { path: segment.path.clone(), locator: damaged, source };
+    let file = segment.file().map_err(failed)?;
+    let mut bytes = vec![0; end.min(segment.written()) as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+    let (mut scan, mut last) = (Scan::new(), None);
+    while let Some(part) = scan.next(&bytes, &segment.cipher) {
+        if let Part::Chunk { offset, header } = part
+            && header.flow == flow
+        {
+            last = Some(Locator::new(segment.id.0, segment.id.1, offset as u32));
+        }
+    }
+    Ok(last)
+}
+
+/// Fills `bytes` from `locator` on; `false` if the file has become shorter than what was written.
+fn read_at(
+    segment: &Segment,
+    file: &File,
+    locator: Locator,
+    bytes: &mut [u8],
+) -> Result<bool, ReadError> {
+    match file.read_exact_at(bytes, locator.offset()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(source) => Err(ReadError::Io { path: segment.path.clone(), locator, source }),
+    }
+}
+
+fn damage(segment: &Segment, locator: Locator, bytes: usize, kind: DamageKind) -> Damage {
+    Damage { path: segment.path.clone(), offset: locator.offset(), bytes: bytes as u64, kind }
+}

@@ -1,0 +1,9 @@
+//! The store with real files, real signatures and real crashes.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod catalog;
+mod crash;
+mod folder;
+mod rebuild;
+mod sample;
+mod verify;

@@ -1,0 +1,161 @@
+use std::fs;
+
+use seal::OpenError;
+use store::catalog::{Rebuilt, rebuild};
+use store::{Catalog, CatalogError, Filter, Order, Recordings};
+use zeroize::Zeroizing;
+
+use crate::sample::{Keys, recording};
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    keys: Keys,
+    recordings: Recordings,
+}
+
+/// Six recordings, every other one sealed.
+fn fixture() -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = Keys::new();
+    let recordings = Recordings::open(&dir.path().join("recordings")).unwrap();
+    (0..6).for_each(|at| {
+        keys.publish(&recordings, at, at.is_multiple_of(2));
+    });
+    Fixture { dir, keys, recordings }
+}
+
+impl Fixture {
+    fn catalog(&self) -> std::path::PathBuf {
+        self.dir.path().join("catalog.db")
+    }
+
+    fn rebuild(&self) -> Result<Rebuilt, CatalogError> {
+        rebuild(&self.catalog(), self.recordings.path(), |cms| seal::open(cms, &self.keys.key))
+    }
+
+    fn list(&self) -> Vec<base::recording::Recording> {
+        let catalog = Catalog::open_existing(&self.catalog()).unwrap();
+        catalog.find(&Filter::default(), Order::Earliest, None, 100).unwrap()
+    }
+
+    fn folder(&self, at: u64) -> std::path::PathBuf {
+        self.recordings.folder_of(recording(at).id)
+    }
+}
+
+fn all() -> Vec<base::recording::Recording> {
+    (0..6).map(recording).collect()
+}
+
+#[test]
+fn the_catalog_comes_back_from_the_folders() {
+    let fixture = fixture();
+    let rebuilt = fixture.rebuild().unwrap();
+    assert_eq!((rebuilt.recordings, rebuilt.problems), (6, vec![]));
+    assert_eq!(fixture.list(), all());
+    // Over a good one with more in it, over a damaged one, over an empty file.
+    Catalog::open(&fixture.catalog()).unwrap().insert([&recording(99)]).unwrap();
+    fixture.rebuild().unwrap();
+    assert_eq!(fixture.list(), all());
+    for damaged in [&b"garbage that is no database"[..], b""] {
+        fs::write(fixture.catalog(), damaged).unwrap();
+        fixture.rebuild().unwrap();
+        assert_eq!(fixture.list(), all());
+    }
+    let names = fs::read_dir(fixture.dir.path()).unwrap().map(|e| e.unwrap().file_name());
+    let names: Vec<_> = names.filter(|name| name.to_string_lossy().contains("rebuilt")).collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn a_log_of_the_old_catalog_is_not_applied_to_the_new_one() {
+    let fixture = fixture();
+    fixture.rebuild().unwrap();
+    // As after a crash: what the old one's log holds was never moved into it.
+    let mut old = Catalog::open(&fixture.catalog()).unwrap();
+    old.insert([&recording(77)]).unwrap();
+    let log = fixture.dir.path().join("catalog.db-wal");
+    let (bytes, database) = (fs::read(&log).unwrap(), fs::read(fixture.catalog()).unwrap());
+    assert!(!bytes.is_empty());
+    drop(old);
+    fs::write(&log, bytes).unwrap();
+    fs::write(fixture.catalog(), &database[..database.len() / 2]).unwrap();
+    fixture.rebuild().unwrap();
+    assert_eq!(fixture.list(), all());
+}
+
+#[test]
+fn every_problem_is_named_by_its_folder_and_the_rest_goes_on() {
+    let fixture = fixture();
+    fs::write(fixture.folder(1).join("recording.json"), "{").unwrap();
+    let sealed = fixture.folder(2).join("recording.json.p7m");
+    let mut altered = fs::read(&sealed).unwrap();
+    let last = altered.len() - 20;
+    altered[last] ^= 1;
+    fs::write(&sealed, altered).unwrap();
+    fs::remove_file(fixture.folder(3).join("recording.json")).unwrap();
+    let elsewhere = fixture.recordings.path().join("elsewhere");
+    fs::rename(fixture.folder(4), &elsewhere).unwrap();
+    fs::write(fixture.recordings.path().join("file"), b"").unwrap();
+    fs::create_dir(fixture.recordings.path().join(".hidden")).unwrap();
+
+    let rebuilt = fixture.rebuild().unwrap();
+    assert_eq!(rebuilt.recordings, 2);
+    assert_eq!(fixture.list(), [recording(0), recording(5)]);
+    let problems: Vec<_> = rebuilt.problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        (fixture.folder(1), "recording.json is damaged: EOF"),
+        (fixture.folder(2), "recording.json.p7m: the file was altered"),
+        (fixture.folder(3), "it holds no recording.json"),
+        (elsewhere, "must have that name"),
+        (fixture.recordings.path().join("file"), "it holds no recording.json"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, (folder, reason)) in problems.iter().zip(expected) {
+        assert!(
+            problem.starts_with(&folder.display().to_string()) && problem.contains(reason),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn without_the_key_the_sealed_ones_are_problems() {
+    let fixture = fixture();
+    let no_key = |_: &[u8]| Err::<Zeroizing<Vec<u8>>, _>("no private key was given");
+    let rebuilt = rebuild(&fixture.catalog(), fixture.recordings.path(), no_key).unwrap();
+    assert_eq!((rebuilt.recordings, rebuilt.problems.len()), (3, 3));
+    assert!(rebuilt.problems[0].reason.ends_with("no private key was given"));
+    let stranger = Keys::new();
+    let wrong = |cms: &[u8]| seal::open(cms, &stranger.key);
+    let rebuilt = rebuild(&fixture.catalog(), fixture.recordings.path(), wrong).unwrap();
+    assert!(
+        rebuilt.problems[0].reason.contains("not sealed for this key"),
+        "{:?}",
+        rebuilt.problems
+    );
+}
+
+#[test]
+fn a_catalog_in_use_or_of_another_program_is_left_alone() {
+    let fixture = fixture();
+    let mut open = Catalog::open(&fixture.catalog()).unwrap();
+    open.insert([&recording(99)]).unwrap();
+    let error = fixture.rebuild().unwrap_err();
+    assert!(matches!(error, CatalogError::InUse(_)), "{error}");
+    assert_eq!(open.get(recording(99).id).unwrap(), recording(99));
+    drop(open);
+    fixture.rebuild().unwrap();
+
+    fs::remove_file(fixture.catalog()).unwrap();
+    let theirs = rusqlite::Connection::open(fixture.catalog()).unwrap();
+    theirs.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    drop(theirs);
+    assert!(matches!(fixture.rebuild().unwrap_err(), CatalogError::Foreign(_)));
+    let nowhere =
+        rebuild(&fixture.dir.path().join("new.db"), &fixture.dir.path().join("none"), |_| {
+            Err::<_, OpenError>(OpenError::Altered)
+        });
+    assert!(matches!(nowhere.unwrap_err(), CatalogError::NoRecordings { .. }));
+    assert!(!fixture.dir.path().join("new.db").exists());
+}

@@ -1,0 +1,103 @@
+//! Recordings, and folders of them, to test with.
+
+use base::recording::{Leg, Recording};
+use base::{RecordingId, Timestamp};
+use seal::keys::{Algorithm, Purpose, create};
+use seal::{Certificate, Manifest, PrivateKey, Recipient, Sealer, Signer, manifest};
+use store::{Existing, Recordings};
+
+/// 2026-11-23T00:00:00Z.
+pub(crate) const NOW: Timestamp = Timestamp::from_nanos(1_795_392_000_000_000_000);
+
+pub(crate) fn seconds(seconds: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(seconds)
+}
+
+/// The recording of a call that started `at` seconds after [`NOW`]; its numbers follow from `at`.
+pub(crate) fn recording(at: u64) -> Recording {
+    let start_time = NOW.plus(seconds(at));
+    let call_id = format!("{at}@example.com");
+    Recording {
+        id: RecordingId::of_call(start_time, &[call_id.as_bytes()]),
+        call_id: Some(call_id.clone()),
+        caller_phone_number: format!("+3310000{at:04}"),
+        dialed_phone_number: format!("{}", 1_000 + at % 100),
+        from: Some(format!("\"Caller {at}\" <sip:+3310000{at:04}@Carrier.example>;tag=f{at}")),
+        to: Some(format!("<sip:{}@pbx.example>", 1_000 + at % 100)),
+        start_time,
+        answer_time: None,
+        stop_time: start_time.plus(seconds(at % 60)),
+        duration: at % 60 * 1_000,
+        end_reason: "BYE".into(),
+        complete: !at.is_multiple_of(10),
+        incomplete_reasons: Vec::new(),
+        notes: Vec::new(),
+        gaps: Vec::new(),
+        legs: vec![Leg {
+            call_id: format!("leg-{call_id}"),
+            from_tag: format!("f{at}"),
+            to_tag: None,
+            start_time,
+            answer_time: None,
+            stop_time: None,
+            hops: Vec::new(),
+        }],
+        streams: Vec::new(),
+        media_files: Vec::new(),
+        messages: Vec::new(),
+        node: "span1".into(),
+        build: "spanreel test".into(),
+    }
+}
+
+/// Keys, and what seals and signs with them.
+pub(crate) struct Keys {
+    pub(crate) key: PrivateKey,
+    pub(crate) node: Certificate,
+    pub(crate) sealer: Sealer,
+    pub(crate) signer: Signer,
+}
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        let until = NOW.plus(seconds(86_400));
+        let pair = create(Purpose::Recording, Algorithm::P256, NOW, until).unwrap();
+        let certificate = Certificate::parse(pair.certificate.as_bytes()).unwrap();
+        let key = PrivateKey::parse(pair.private_key.as_bytes()).unwrap();
+        let node = create(Purpose::Node("span1"), Algorithm::P256, NOW, until).unwrap();
+        let certificate_of_node = Certificate::parse(node.certificate.as_bytes()).unwrap();
+        Self {
+            key: key.with_certificate(certificate.clone()).unwrap(),
+            sealer: Sealer::new(vec![Recipient::new(certificate).unwrap()]).unwrap(),
+            signer: Signer::new(node.private_key.as_bytes(), certificate_of_node.clone()).unwrap(),
+            node: certificate_of_node,
+        }
+    }
+
+    /// Publishes the recording that started `at`, sealed or not, as the program does.
+    pub(crate) fn publish(&self, recordings: &Recordings, at: u64, sealed: bool) -> Recording {
+        let recording = recording(at);
+        let audio: Vec<u8> = (0..2_000 + at as u32).map(|n| (n * 7 + at as u32) as u8).collect();
+        let json = serde_json::to_vec(&recording).unwrap();
+        let mut manifest = Manifest::new(recording.id, NOW, "span1", "spanreel test");
+        let mut files = Vec::new();
+        for (name, media_type, plain) in
+            [("audio.flac", "audio/flac", audio), ("recording.json", "application/json", json)]
+        {
+            let stored = sealed.then(|| self.sealer.seal(&plain).unwrap());
+            let file = manifest::File::new(name, media_type, &plain, stored.as_deref());
+            files.push((file.name.clone(), stored.unwrap_or(plain)));
+            manifest.files.push(file);
+        }
+        if sealed {
+            manifest.recipients = self.sealer.recipients();
+        }
+        let json = manifest.to_json().unwrap();
+        files.push((manifest::SIGNATURE_NAME.into(), self.signer.sign(&json, NOW).unwrap()));
+        files.push((manifest::MANIFEST_NAME.into(), json));
+        let files: Vec<_> =
+            files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        recordings.publish(recording.id, &files, Existing::Keep).unwrap();
+        recording
+    }
+}

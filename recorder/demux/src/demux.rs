@@ -8,7 +8,7 @@ use capture::Frame;
 
 use crate::fragments::{Fragments, Key};
 use crate::ip::{self, Addresses, Fragment, Packet as IpPacket};
-use crate::tcp::connections::Output;
+use crate::tcp::connection::Output;
 use crate::tcp::{self, Connections};
 use crate::{Guess, Handled, Packet, guess, ipv6, link, sip, udp};
 
@@ -139,6 +139,7 @@ impl Demux {
         if !leads_on && !matches!(packet.protocol, ip::UDP | ip::TCP) {
             return Err(Outcome::OtherProtocol);
         }
+        self.fragments.expire(output.now, output.ledger);
         let key = Key::new(domain, packet, &fragment);
         let whole = self.fragments.add(key, packet, &fragment, output.now)?;
         let inside = match packet.addresses {

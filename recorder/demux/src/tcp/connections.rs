@@ -9,22 +9,29 @@
 use base::ledger::Note;
 use base::limits::{
     TCP_ACKNOWLEDGED_HOLE_AGE_MILLISECONDS_MAX, TCP_BYTES_MAX, TCP_CONNECTIONS_MAX,
-    TCP_IDLE_SECONDS_MAX, TCP_SEARCH_BYTES_MAX, TCP_UNDECIDED_IDLE_SECONDS_MAX,
+    TCP_IDLE_SECONDS_MAX, TCP_UNDECIDED_IDLE_SECONDS_MAX,
 };
-use base::{Domain, Endpoint, FlowKey, Ledger, Outcome, Timestamp, Transport};
+use base::{FlowKey, Outcome, Timestamp};
 
 use crate::Packet;
 use crate::age;
 use crate::table::{Slot, Table};
-use crate::tcp::Sink;
+use crate::tcp::connection::{Connection, Direction, Key, Output, State};
 use crate::tcp::header::Segment;
 use crate::tcp::search::{Begin, Found, find_message};
-use crate::tcp::stream::Stream;
 
 /// Classes of the table.
 const EXPENDABLE: usize = 0;
 const WITH_HOLE: usize = 1;
 const IN_ORDER: usize = 2;
+
+fn class(connection: &Connection) -> usize {
+    match connection.state() {
+        State::Undecided | State::Ended => EXPENDABLE,
+        State::WithHole => WITH_HOLE,
+        State::InOrder => IN_ORDER,
+    }
+}
 
 /// The connections of one capture core.
 #[derive(Debug)]
@@ -32,38 +39,6 @@ pub(crate) struct Connections {
     table: Table<Key, Connection, 3>,
     /// Allocated for all of their streams.
     held_bytes: usize,
-}
-
-/// Where messages and notes go, and what time it is.
-pub(crate) struct Output<'a, E> {
-    pub(crate) now: Timestamp,
-    pub(crate) ledger: &'a mut Ledger,
-    pub(crate) emit: &'a mut E,
-}
-
-/// Both directions of a connection have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    domain: Domain,
-    /// The lesser of the two first.
-    endpoints: [Endpoint; 2],
-}
-
-/// Which of a connection's endpoints sends: an index into `Key::endpoints` and `Connection::streams`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    FromLesser,
-    FromGreater,
-}
-
-#[derive(Debug)]
-struct Connection {
-    /// What the lesser endpoint sends, and what the greater does.
-    streams: [Stream; 2],
-    /// Whether SIP was ever seen in it.
-    is_sip: bool,
-    /// Which directions have ended.
-    ended: [bool; 2],
 }
 
 impl Connections {
@@ -156,14 +131,15 @@ impl Connections {
             connection.segment(key, direction, segment, output);
         });
         let Some(connection) = self.table.get(slot) else { return Outcome::OtherTcp };
-        let outcome = if connection.is_sip { Outcome::TcpSegment } else { Outcome::OtherTcp };
+        let outcome = if connection.is_sip() { Outcome::TcpSegment } else { Outcome::OtherTcp };
         if connection.carries_no_sip() {
             self.forget(slot, output);
         }
         while self.held_bytes > TCP_BYTES_MAX {
             let Some(slot) = self.most_expendable() else { break };
-            self.forget(slot, output);
-            output.ledger.note(Note::TcpGap, 1);
+            if self.forget(slot, output) > 0 {
+                output.ledger.note(Note::TcpGap, 1);
+            }
         }
         outcome
     }
@@ -179,7 +155,7 @@ impl Connections {
         let Some(connection) = self.table.get_mut(slot) else { return };
         let held_before = connection.held_bytes();
         change(connection, key, output);
-        let (held, class) = (connection.held_bytes(), connection.class());
+        let (held, class) = (connection.held_bytes(), class(connection));
         self.held_bytes = self.held_bytes.saturating_sub(held_before).saturating_add(held);
         self.table.touch(slot, class, output.now);
     }
@@ -195,153 +171,17 @@ impl Connections {
         oldest.into_iter().flatten().map(|(slot, _)| slot).next()
     }
 
-    fn forget<E: FnMut(Timestamp, Packet<'_>)>(&mut self, slot: Slot, output: &mut Output<'_, E>) {
-        let Some(key) = self.table.key(slot) else { return };
-        let Some(mut connection) = self.table.remove(slot) else { return };
-        self.held_bytes = self.held_bytes.saturating_sub(connection.held_bytes());
+    /// Gives what the connection still holds, and forgets it: how many bytes that frees.
+    fn forget<E: FnMut(Timestamp, Packet<'_>)>(
+        &mut self,
+        slot: Slot,
+        output: &mut Output<'_, E>,
+    ) -> usize {
+        let Some(key) = self.table.key(slot) else { return 0 };
+        let Some(mut connection) = self.table.remove(slot) else { return 0 };
+        let held = connection.held_bytes();
+        self.held_bytes = self.held_bytes.saturating_sub(held);
         connection.flush(key, output);
-    }
-}
-
-impl Key {
-    fn of(flow: FlowKey) -> (Self, Direction) {
-        let (source, destination) = (flow.source, flow.destination);
-        if source <= destination {
-            (Self { domain: flow.domain, endpoints: [source, destination] }, Direction::FromLesser)
-        } else {
-            (Self { domain: flow.domain, endpoints: [destination, source] }, Direction::FromGreater)
-        }
-    }
-
-    fn flow(&self, direction: Direction) -> FlowKey {
-        let [lesser, greater] = self.endpoints;
-        let flow = FlowKey { domain: self.domain, source: lesser, destination: greater };
-        match direction {
-            Direction::FromLesser => flow,
-            Direction::FromGreater => flow.reversed(),
-        }
-    }
-}
-
-impl Direction {
-    const BOTH: [Self; 2] = [Self::FromLesser, Self::FromGreater];
-
-    /// The thing of this direction, and that of the other.
-    fn of<T>(self, both: &mut [T; 2]) -> (&mut T, &mut T) {
-        let [lesser, greater] = both;
-        match self {
-            Self::FromLesser => (lesser, greater),
-            Self::FromGreater => (greater, lesser),
-        }
-    }
-}
-
-impl Connection {
-    /// A connection whose beginning was not seen.
-    fn joining() -> Self {
-        Self { streams: [Stream::joining(), Stream::joining()], is_sip: false, ended: [false; 2] }
-    }
-
-    /// `segment` is a SYN: its direction begins.
-    fn begin(&mut self, direction: Direction, segment: &Segment<'_>) {
-        *direction.of(&mut self.streams).0 = Stream::beginning_at(segment.payload_sequence());
-        self.ended = [false; 2];
-    }
-
-    fn segment<E: FnMut(Timestamp, Packet<'_>)>(
-        &mut self,
-        key: Key,
-        direction: Direction,
-        segment: &Segment<'_>,
-        output: &mut Output<'_, E>,
-    ) {
-        let sequence = segment.payload_sequence();
-        let (stream, _) = direction.of(&mut self.streams);
-        if segment.syn && !segment.rst && stream.is_restarted_by(sequence) {
-            if stream.has_begun() {
-                // Another connection between the same endpoints.
-                self.flush(key, output);
-                self.streams = [Stream::joining(), Stream::joining()];
-            }
-            self.begin(direction, segment);
-        }
-        let (stream, opposite) = direction.of(&mut self.streams);
-        if let Some(acknowledgment) = segment.acknowledgment {
-            opposite.acknowledge(acknowledgment);
-        }
-        let now = output.now;
-        let sink = &mut output.of(key.flow(direction));
-        stream.segment(sequence, segment.payload, segment.wire_bytes, now, sink);
-        self.skip_old_holes(key, output);
-        *direction.of(&mut self.ended).0 |= segment.fin;
-        if segment.rst {
-            self.ended = [true; 2];
-        }
-        self.is_sip |= self.streams.iter().any(Stream::found_sip);
-    }
-
-    fn skip_old_holes<E: FnMut(Timestamp, Packet<'_>)>(
-        &mut self,
-        key: Key,
-        output: &mut Output<'_, E>,
-    ) {
-        let now = output.now;
-        for direction in Direction::BOTH {
-            let (stream, _) = direction.of(&mut self.streams);
-            stream.skip_old_holes(now, &mut output.of(key.flow(direction)));
-        }
-    }
-
-    fn flush<E: FnMut(Timestamp, Packet<'_>)>(&mut self, key: Key, output: &mut Output<'_, E>) {
-        let now = output.now;
-        for direction in Direction::BOTH {
-            let (stream, _) = direction.of(&mut self.streams);
-            stream.flush(now, &mut output.of(key.flow(direction)));
-        }
-    }
-
-    fn class(&self) -> usize {
-        if !self.is_sip || self.ended == [true; 2] {
-            EXPENDABLE
-        } else if self.streams.iter().any(Stream::has_hole) {
-            WITH_HOLE
-        } else {
-            IN_ORDER
-        }
-    }
-
-    /// Whether what was seen so far speaks against SIP: a first byte that begins no start line, or, where
-    /// SIP was seen, a long stretch without any.
-    fn carries_no_sip(&self) -> bool {
-        let in_vain = self.streams.iter().filter_map(Stream::searched_in_vain).max().unwrap_or(0);
-        in_vain > if self.is_sip { TCP_SEARCH_BYTES_MAX } else { 0 }
-    }
-
-    fn held_bytes(&self) -> usize {
-        self.streams.iter().map(Stream::held_bytes).sum()
-    }
-}
-
-impl<E> Output<'_, E> {
-    fn of(&mut self, flow: FlowKey) -> Messages<'_, E> {
-        Messages { flow, now: self.now, ledger: self.ledger, emit: self.emit }
-    }
-}
-
-/// Where the messages of one direction go.
-struct Messages<'a, E> {
-    flow: FlowKey,
-    now: Timestamp,
-    ledger: &'a mut Ledger,
-    emit: &'a mut E,
-}
-
-impl<E: FnMut(Timestamp, Packet<'_>)> Sink for Messages<'_, E> {
-    fn message(&mut self, message: &[u8]) {
-        (self.emit)(self.now, Packet::Sip { key: self.flow, transport: Transport::Tcp, message });
-    }
-
-    fn note(&mut self, note: Note) {
-        self.ledger.note(note, 1);
+        held
     }
 }

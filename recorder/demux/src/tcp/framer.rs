@@ -4,7 +4,6 @@
 //! and from one `Content-Length` to the next. After a gap, garbage, or a message beyond the limit it is out
 //! of step and searches for the next start line. Bytes are copied only to wait for the rest of a message.
 
-use base::ledger::Note;
 use base::limits::SIP_MESSAGE_BYTES_MAX;
 
 use crate::sip::{self, Match};
@@ -172,7 +171,7 @@ impl Framer {
         match find_message(bytes, at) {
             Found::At(begin) => {
                 if self.step == Step::Lost {
-                    sink.note(Note::TcpResync);
+                    sink.resync();
                 }
                 self.step = Step::In;
                 Some(begin)

@@ -1,6 +1,7 @@
 //! The TCP header (RFC 9293, 3.1).
 
 use base::Outcome;
+use base::limits::TCP_LEAP_BYTES_MAX;
 
 const HEADER_BYTES_MIN: usize = 20;
 
@@ -36,7 +37,9 @@ pub(crate) fn parse(bytes: &[u8], wire_bytes: usize) -> Result<Segment<'_>, Outc
     let header = bytes.first_chunk::<HEADER_BYTES_MIN>().ok_or(Outcome::Truncated)?;
     let header_bytes = usize::from(header[12] >> 4) * 4;
     let wire_payload = wire_bytes.checked_sub(header_bytes).ok_or(Outcome::Malformed)?;
-    if header_bytes < HEADER_BYTES_MIN {
+    let wire_payload = u32::try_from(wire_payload).map_err(|_| Outcome::Malformed)?;
+    // No card takes so long a segment to cut, and no stream could place it.
+    if header_bytes < HEADER_BYTES_MIN || wire_payload > TCP_LEAP_BYTES_MAX {
         return Err(Outcome::Malformed);
     }
     let flag = |bit: u8| header[13] & bit != 0;
@@ -50,7 +53,7 @@ pub(crate) fn parse(bytes: &[u8], wire_bytes: usize) -> Result<Segment<'_>, Outc
         fin: flag(0x01),
         rst: flag(0x04),
         payload: bytes.get(header_bytes..).ok_or(Outcome::Truncated)?,
-        wire_bytes: u32::try_from(wire_payload).map_err(|_| Outcome::Malformed)?,
+        wire_bytes: wire_payload,
     })
 }
 

@@ -7,7 +7,6 @@
 //! capture lost what the wire delivered.
 
 use base::Timestamp;
-use base::ledger::Note;
 use base::limits::{
     TCP_ACKNOWLEDGED_HOLE_AGE_MILLISECONDS_MAX, TCP_HOLE_AGE_MILLISECONDS_MAX, TCP_LEAP_BYTES_MAX,
     TCP_REORDER_BYTES_MAX, TCP_REORDER_SEGMENTS_MAX,
@@ -177,7 +176,7 @@ impl Stream {
 
     fn skip_to(&mut self, sequence: u32, sink: &mut impl Sink) {
         self.framer.gap(sink);
-        sink.note(Note::TcpGap);
+        sink.gap();
         self.next = Some(sequence);
     }
 

@@ -1,0 +1,289 @@
+//! The command line, as it is written. What a command does is in [`crate::commands`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::Timestamp;
+use capture::pace::Rate;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where an appliance keeps everything, unless told otherwise.
+const DATA_DIR: &str = "/var/lib/spanreel";
+
+/// Spanreel records the SIP and RTP calls that a mirror port shows: complete, encrypted, signed, searchable.
+#[derive(Debug, Parser)]
+#[command(name = "spanreel", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// More of the log on standard error (SPANREEL_LOG=debug does the same and more).
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn capture files into finished recordings, through the engine that live traffic uses.
+    Replay(Replay),
+    /// List recordings, newest last.
+    List(List),
+    /// Show one recording: parties, times, streams, quality, gaps, SIP ladder.
+    Show(Show),
+    /// Decrypt a recording's audio to a WAV or FLAC file, or to standard output.
+    Play(Play),
+    /// Decrypt a whole recording into a folder.
+    Export(Export),
+    /// Check that recordings are unaltered and whole; needs neither catalog nor private key.
+    Verify(Verify),
+    /// Create, show and check the certificates and keys of a data folder.
+    Keys(Keys),
+    /// Write a capture of synthetic calls with known audio, for tests and benchmarks.
+    Synth(crate::synth::Options),
+}
+
+/// Which data folder.
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    /// The data folder: an appliance's, or what `replay --out` made.
+    #[arg(long = "data", value_name = "DIR", default_value = DATA_DIR)]
+    pub(crate) dir: PathBuf,
+}
+
+/// With which private key.
+#[derive(Debug, Args)]
+pub(crate) struct Opening {
+    /// Private key (PEM) of a certificate that the recording was sealed for
+    /// [default: keys/recording.key in the data folder].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  spanreel replay monday.pcap tuesday.pcapng.zst --out /tmp/calls\n  \
+                        spanreel list --data /tmp/calls"
+)]
+pub(crate) struct Replay {
+    /// Capture files (pcap or pcapng, plain, gzip or zstd), read in the order of their times.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The data folder to fill; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Pace: `1x` as captured, `10x` ten times as fast [default: as fast as it goes].
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<Rate>,
+    /// Certificates (PEM, RSA or EC) to seal for; may be repeated
+    /// [default: keys/recording.crt in the data folder, made if it is not there].
+    #[arg(long = "cert", value_name = "FILE")]
+    pub(crate) certificates: Vec<PathBuf>,
+    /// Leave the files unencrypted. The recordings say so.
+    #[arg(long, conflicts_with = "certificates")]
+    pub(crate) no_seal: bool,
+    /// One mixed channel instead of caller left, callee right.
+    #[arg(long)]
+    pub(crate) mono: bool,
+    /// Longest media file, minutes; a longer call becomes several.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub(crate) media_file_minutes: u32,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  spanreel list --data /tmp/calls --party '+4930*' --since 2026-11-01 --incomplete"
+)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    #[command(flatten)]
+    pub(crate) opening: Opening,
+    /// Calls that began at this time or later (RFC 3339, or a date).
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Calls that began before this time.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// Calls with this caller or callee; `*` stands for anything.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) party: Option<String>,
+    /// The call with this Call-ID.
+    #[arg(long, value_name = "ID")]
+    pub(crate) call_id: Option<String>,
+    /// Calls of at least this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) min_duration: Option<Duration>,
+    /// Calls of at most this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) max_duration: Option<Duration>,
+    /// Only calls of which something is missing.
+    #[arg(long)]
+    pub(crate) incomplete: bool,
+    /// At most this many.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Make the catalog anew from the recordings' folders first.
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// One JSON object a line, in the shape of recording.json.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  spanreel show 0192f1c4 --data /tmp/calls")]
+pub(crate) struct Show {
+    /// The recording: its id, or the beginning of it that no other has.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// As JSON, in the shape of recording.json.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `play` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AudioFormat {
+    /// RIFF WAVE, 16 bit.
+    Wav,
+    /// As it is stored.
+    Flac,
+}
+
+/// Arguments of `play`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  spanreel play 0192f1c4 --data /tmp/calls --to call.wav\n  \
+                        spanreel play 0192f1c4 --data /tmp/calls --to - | aplay")]
+pub(crate) struct Play {
+    /// The recording: its id, or the beginning of it that no other has.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) data: Data,
+    #[command(flatten)]
+    pub(crate) opening: Opening,
+    /// Where to: a file, or `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Which media file, by its mediaId [default: all parts of the first audio file, one after the other].
+    #[arg(long, value_name = "ID")]
+    pub(crate) media: Option<String>,
+    /// What to write [default: by the file's ending, else WAV].
+    #[arg(long)]
+    pub(crate) format: Option<AudioFormat>,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  spanreel export 0192f1c4 --data /tmp/calls --to /tmp/for-the-court"
+)]
+pub(crate) struct Export {
+    /// The recording: its id, or the beginning of it that no other has.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) data: Data,
+    #[command(flatten)]
+    pub(crate) opening: Opening,
+    /// The folder to make; it must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  spanreel verify --data /tmp/calls\n  spanreel verify /mnt/evidence/0192f1c4-... \
+                        --node-cert node.crt"
+)]
+pub(crate) struct Verify {
+    /// Recordings by id, folders of recordings, or single files of them [default: every recording of the
+    /// data folder].
+    #[arg(value_name = "ID|FOLDER|FILE")]
+    pub(crate) what: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: Data,
+    #[command(flatten)]
+    pub(crate) opening: Opening,
+    /// Certificates (PEM) of the nodes whose signature counts; may be repeated
+    /// [default: keys/node.crt in the data folder, if it is there].
+    #[arg(long = "node-cert", value_name = "FILE")]
+    pub(crate) node_certificates: Vec<PathBuf>,
+    /// One JSON object a recording.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `keys`.
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+/// What `keys` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make the key pairs that a data folder does not have yet.
+    Create {
+        #[command(flatten)]
+        data: Data,
+        /// RSA 3072 instead of EC P-256 for the recording key.
+        #[arg(long)]
+        rsa: bool,
+    },
+    /// Show the certificates of a data folder.
+    Show {
+        #[command(flatten)]
+        data: Data,
+        /// One JSON object a certificate.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that a certificate can be sealed for.
+    Check {
+        /// Certificates (PEM).
+        #[arg(required = true, value_name = "FILE")]
+        certificates: Vec<PathBuf>,
+    },
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().map_err(|_| "seconds are a number, such as 90 or 0.5")?;
+    Duration::try_from_secs_f64(number).map_err(|e| e.to_string())
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let whole =
+        if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    whole.parse().map_err(|e| format!("{e}; write it like 2026-11-23 or 2026-11-23T10:15:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(moment("2026-11-23").unwrap().to_string(), "2026-11-23T00:00:00.000000Z");
+        assert!(moment("yesterday").is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! The commands, one file each.
+
+mod export;
+mod keys;
+mod list;
+mod play;
+mod replay;
+mod show;
+mod text;
+mod verify;
+mod wav;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+
+/// What a command found, beyond errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It did what was asked.
+    Done,
+    /// It did, and what it found is bad: altered files, damaged captures. It has said so.
+    Bad,
+}
+
+/// Runs a command.
+pub(crate) fn run(command: Command) -> Result<Verdict> {
+    match command {
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Play(arguments) => play::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments.command),
+        Command::Synth(options) => synth(&options),
+    }
+}
+
+fn synth(options: &crate::synth::Options) -> Result<Verdict> {
+    let summary = crate::synth::write(options, &options.to)?;
+    crate::output::line(summary)?;
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,136 @@
+//! `spanreel replay`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use base::Outcome;
+use base::ledger::Note;
+use capture::pace::Pacer;
+use journal::{Journal, JournalKey, SourceId, WriterOptions};
+use media::{Layout, Params};
+use seal::{Sha256Hasher, sha256};
+use serde_json::{Value, json};
+use store::Recordings;
+
+use super::Verdict;
+use crate::cli::Replay as Arguments;
+use crate::data_dir::{DataDir, node_name};
+use crate::finish::{Finisher, Pool};
+use crate::journal_thread::JournalThread;
+use crate::replay::{CORE, Replay, Replayed};
+use crate::worker::Worker;
+use crate::{clock, output};
+
+/// How much of a file tells it from another; its size does the rest.
+const FINGERPRINT_BYTES: u64 = 64 * 1024;
+
+pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
+    let began = clock::instant();
+    let source = source_id(&arguments.files)?;
+    let data = DataDir::create(&arguments.out)?;
+    let journal = open_journal(&data, source)?;
+    let (writer, appender) = journal.core(CORE, &WriterOptions::default(), clock::now())?;
+    let recordings = Arc::new(Recordings::open(&data.recordings())?);
+    let finisher = finisher(arguments, &data, &journal, &recordings)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = Pool::new(finisher, recordings, data.catalog(), threads)?;
+    let pacer = arguments.rate.map(Pacer::new);
+    let replay = Replay::new(Worker::new(writer), JournalThread::start(appender)?, pool, pacer);
+    let replayed = replay.run(&arguments.files)?;
+    // Everything is stored: the journal has done its work.
+    drop(journal);
+    open_journal(&data, source)?;
+    tell(&replayed, arguments, began.elapsed())?;
+    for error in &replayed.errors {
+        eprintln!("spanreel: {error:#}; what came before it is finished");
+    }
+    Ok(if replayed.errors.is_empty() { Verdict::Done } else { Verdict::Bad })
+}
+
+/// Opens the journal. What an earlier, killed replay left there is not needed: the capture is still there, and
+/// recordings that it had finished are found by their ids.
+fn open_journal(data: &DataDir, source: SourceId) -> Result<Journal> {
+    let key = JournalKey::load_or_create(&data.journal_key())?;
+    let journal = Journal::open(&data.journal(), key, source)?;
+    journal.discard_earlier_runs()?;
+    Ok(journal)
+}
+
+fn finisher(
+    arguments: &Arguments,
+    data: &DataDir,
+    journal: &Journal,
+    recordings: &Arc<Recordings>,
+) -> Result<Finisher> {
+    let layout = if arguments.mono { Layout::Mono } else { Layout::Stereo };
+    let media_file_limit = Duration::from_secs(60 * u64::from(arguments.media_file_minutes));
+    let params = Params { layout, media_file_limit, ..Params::default() };
+    let sealer = if arguments.no_seal { None } else { Some(data.sealer(&arguments.certificates)?) };
+    let keys = (sealer, data.signer()?);
+    let places = (Arc::clone(recordings), data.catalog());
+    Finisher::new(journal.reader(), params, keys, places, node_name())
+}
+
+/// Tells one set of capture files from another, wherever they lie.
+fn source_id(files: &[PathBuf]) -> Result<SourceId> {
+    let mut all = Sha256Hasher::default();
+    for path in files {
+        all.update(&fingerprint(path).with_context(|| format!("cannot read {}", path.display()))?);
+    }
+    Ok(SourceId(all.finish().0))
+}
+
+fn fingerprint(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut head = Vec::new();
+    file.take(FINGERPRINT_BYTES).read_to_end(&mut head)?;
+    Ok([&size.to_le_bytes()[..], &sha256(&head).0].concat())
+}
+
+fn tell(replayed: &Replayed, arguments: &Arguments, took: Duration) -> Result<()> {
+    if arguments.json {
+        return output::line(as_json(replayed, arguments, took));
+    }
+    let Replayed { ledger, totals, tally, .. } = replayed;
+    output::line(format_args!("{ledger}\n"))?;
+    output::line(format_args!(
+        "{} calls seen, {} answered; {} attempts without media",
+        totals.calls, totals.answered, totals.attempts
+    ))?;
+    let sealed = if arguments.no_seal { ", NOT ENCRYPTED" } else { "" };
+    output::line(format_args!(
+        "{} recordings made ({} of them incomplete), {} were there already{sealed}; {:.1} s",
+        tally.recorded,
+        tally.incomplete,
+        tally.already_there,
+        took.as_secs_f64()
+    ))?;
+    output::line(format_args!("List them: spanreel list --data {}", arguments.out.display()))
+}
+
+fn as_json(replayed: &Replayed, arguments: &Arguments, took: Duration) -> Value {
+    let Replayed { ledger, totals, tally, errors } = replayed;
+    let outcomes: BTreeMap<_, _> = Outcome::ALL.iter().map(|o| (o.name(), ledger.of(*o))).collect();
+    let notes: BTreeMap<_, _> = Note::ALL.iter().map(|n| (n.name(), ledger.noted(*n))).collect();
+    json!({
+        "framesReceived": ledger.received(),
+        "ledgerBalances": ledger.balances(),
+        "outcomes": outcomes,
+        "notes": notes,
+        "calls": totals.calls,
+        "answered": totals.answered,
+        "attempts": totals.attempts,
+        "recordings": tally.recorded,
+        "incomplete": tally.incomplete,
+        "alreadyThere": tally.already_there,
+        "sealed": !arguments.no_seal,
+        "seconds": took.as_secs_f64(),
+        "errors": errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,143 @@
+//! `spanreel verify`: whether recordings are unaltered and whole.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use seal::{Certificate, PrivateKey};
+use serde_json::json;
+use store::Report;
+
+use super::Verdict;
+use crate::cli::Verify;
+use crate::data_dir::{self, DataDir};
+use crate::output;
+
+pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
+    let trusted = trusted(arguments)?;
+    let key = arguments.opening.key.as_deref().map(data_dir::private_key).transpose()?;
+    let targets = targets(arguments)?;
+    let mut bad = 0;
+    for target in &targets {
+        let report = store::verify(target, trusted.as_deref(), key.as_ref());
+        bad += usize::from(!report.findings.is_empty());
+        tell(target, &report, arguments.json)?;
+    }
+    if !arguments.json {
+        output::line(summary(targets.len(), bad, trusted.is_some(), key.as_ref()))?;
+    }
+    Ok(if bad == 0 { Verdict::Done } else { Verdict::Bad })
+}
+
+/// The certificates whose signatures count: those given, else this data folder's own, if it is there.
+fn trusted(arguments: &Verify) -> Result<Option<Vec<Certificate>>> {
+    if !arguments.node_certificates.is_empty() {
+        let read = arguments.node_certificates.iter().map(|path| data_dir::certificates(path));
+        return Ok(Some(read.collect::<Result<Vec<_>>>()?.concat()));
+    }
+    match DataDir::open(&arguments.data.dir) {
+        Ok(data) => {
+            Ok(Some(data.node_certificates()?).filter(|certificates| !certificates.is_empty()))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// Folders and files to check. Nothing named: every recording of the data folder.
+fn targets(arguments: &Verify) -> Result<Vec<PathBuf>> {
+    if arguments.what.is_empty() {
+        return folders(&DataDir::open(&arguments.data.dir)?.recordings());
+    }
+    let mut targets = Vec::new();
+    for what in &arguments.what {
+        let path = Path::new(what);
+        if path.is_dir()
+            && !path.join(seal::manifest::MANIFEST_NAME).exists()
+            && holds_folders(path)
+        {
+            targets.extend(folders(path)?);
+        } else if path.exists() {
+            targets.push(std::path::absolute(path)?);
+        } else {
+            targets.push(by_id(arguments, what)?);
+        }
+    }
+    Ok(targets)
+}
+
+/// A recording of the data folder, found without its catalog.
+fn by_id(arguments: &Verify, id: &str) -> Result<PathBuf> {
+    let data = DataDir::open(&arguments.data.dir).with_context(|| {
+        format!("{id} is neither a file nor a folder, and no data folder to look it up in")
+    })?;
+    let wanted = id.to_lowercase();
+    let matches =
+        |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&wanted));
+    let mut found: Vec<_> = folders(&data.recordings())?.into_iter().filter(matches).collect();
+    match (found.pop(), found.len()) {
+        (Some(only), 0) => Ok(only),
+        (Some(_), _) => bail!("several recordings begin with {id}; give more of the id"),
+        (None, _) => bail!("{id} is no recording in {}", data.recordings().display()),
+    }
+}
+
+fn holds_folders(path: &Path) -> bool {
+    folders(path).is_ok_and(|folders| !folders.is_empty())
+}
+
+/// The visible folders in a folder, sorted.
+fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+    let list = || format!("cannot read {}", path.display());
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(path).with_context(list)? {
+        let entry = entry.with_context(list)?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && entry.file_type().with_context(list)?.is_dir() {
+            folders.push(std::path::absolute(entry.path())?);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn tell(target: &Path, report: &Report, json: bool) -> Result<()> {
+    let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    if json {
+        let signer = report.signed_by.as_ref();
+        return output::line(json!({
+            "path": target,
+            "good": findings.is_empty(),
+            "findings": findings,
+            "signedBy": signer.map(|s| &s.subject),
+            "signerSha256": signer.map(|s| s.fingerprint.to_string()),
+            "signedAt": signer.map(|s| s.time),
+            "trusted": signer.map(|s| s.trusted),
+            "files": report.files_good,
+            "opened": report.files_opened,
+        }));
+    }
+    if findings.is_empty() {
+        let by = report
+            .signed_by
+            .as_ref()
+            .map_or_else(String::new, |s| format!(", signed by {}", s.subject));
+        return output::line(format_args!(
+            "good  {} ({} files{by})",
+            target.display(),
+            report.files_good
+        ));
+    }
+    output::line(format_args!("BAD   {}", target.display()))?;
+    findings.iter().try_for_each(|finding| output::line(format_args!("      {finding}")))
+}
+
+fn summary(count: usize, bad: usize, trusted: bool, key: Option<&PrivateKey>) -> String {
+    let mut text = format!("{count} checked, {bad} bad");
+    if !trusted {
+        text +=
+            "; whose signature counts is not known: name the node's certificate with --node-cert";
+    }
+    if key.is_none() {
+        text += "; sealed files were checked as stored, not opened (--key FILE opens them)";
+    }
+    text
+}

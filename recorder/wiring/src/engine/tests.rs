@@ -1,0 +1,308 @@
+//! The engine with a real capture core and journal, fed frame by frame; jobs are taken as finished at once.
+
+use std::time::Duration;
+
+use base::{FlowKey, Side, Timestamp};
+use capture::{Frame, LinkType, write};
+use dialog::{EndReason, SipInput};
+use journal::{Journal, JournalKey, SourceId, WriterOptions};
+
+use super::{Command, Engine, FlowRef, Job, Report};
+use crate::worker::{Seen, Surroundings, Worker};
+
+const ALICE: &str = "192.0.2.1";
+const BOB: &str = "192.0.2.2";
+
+struct Scene {
+    worker: Worker,
+    engine: Engine,
+    jobs: Vec<Job>,
+    _journal: Journal,
+    _folder: tempfile::TempDir,
+}
+
+impl Surroundings for Engine {
+    fn seen(&mut self, seen: Seen<'_>) {
+        match seen {
+            Seen::Sip { time, key, transport, message } => {
+                self.signalling(SipInput { time, key, transport, message });
+            }
+            Seen::Flow { time, key, flow } => {
+                self.flow_opened(FlowRef { core: 0, flow }, key, time)
+            }
+        }
+    }
+
+    fn wait_for_journal(&mut self) -> bool {
+        false
+    }
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = JournalKey::load_or_create(&folder.path().join("journal.key")).unwrap();
+        let journal =
+            Journal::open(&folder.path().join("journal"), key, SourceId([0; 32])).unwrap();
+        let (writer, _appender) =
+            journal.core(0, &WriterOptions::default(), Timestamp::ZERO).unwrap();
+        Self {
+            worker: Worker::new(writer),
+            engine: Engine::new(true),
+            jobs: Vec::new(),
+            _journal: journal,
+            _folder: folder,
+        }
+    }
+
+    /// A UDP datagram at `ms`.
+    fn datagram(&mut self, ms: u64, from: &str, to: &str, payload: &[u8]) {
+        let time = at(ms);
+        let key = FlowKey {
+            source: from.parse().unwrap(),
+            destination: to.parse().unwrap(),
+            ..FlowKey::default()
+        };
+        let mut bytes = Vec::new();
+        let wire_bytes =
+            write::ip::udp_packet(&key, payload, payload.len().try_into().unwrap(), &mut bytes);
+        let frame = Frame { time, link: LinkType::RawIp, data: &bytes, wire_bytes, number: 1 };
+        if time >= self.engine.due() {
+            self.engine.advance(time);
+            self.obey();
+        }
+        self.worker.frame(&frame, &mut self.engine);
+        self.obey();
+    }
+
+    /// 20 ms packets of G.711 mu-law (or `payload_type`) from `ms` on.
+    fn talk(&mut self, ms: u64, packets: u16, from: &str, to: &str, payload_type: u8) {
+        for number in 0..packets {
+            let mut packet = vec![0x80, payload_type];
+            packet.extend(number.to_be_bytes());
+            packet.extend((u32::from(number) * 160).to_be_bytes());
+            packet.extend([7; 4]);
+            packet.extend([0x55; 160]);
+            self.datagram(ms + u64::from(number) * 20, from, to, &packet);
+        }
+    }
+
+    fn sip(&mut self, ms: u64, from: &str, to: &str, message: &str) {
+        self.datagram(ms, &format!("{from}:5060"), &format!("{to}:5060"), message.as_bytes());
+    }
+
+    /// INVITE and 200 with media at Alice's and Bob's ports.
+    fn set_up(&mut self, ms: u64, call: &str, alice_port: u16, bob_port: u16) {
+        self.sip(ms, ALICE, BOB, &request("INVITE", 1, call, "", Some((ALICE, alice_port))));
+        self.sip(ms + 10, BOB, ALICE, &answer("1 INVITE", call, Some((BOB, bob_port))));
+        self.sip(ms + 20, ALICE, BOB, &request("ACK", 1, call, ";tag=b", None));
+    }
+
+    fn hang_up(&mut self, ms: u64, call: &str) {
+        self.sip(ms, ALICE, BOB, &request("BYE", 2, call, ";tag=b", None));
+        self.sip(ms + 5, BOB, ALICE, &answer("2 BYE", call, None));
+    }
+
+    fn end(&mut self) -> Vec<Job> {
+        self.engine.end(EndReason::CaptureEnd);
+        self.obey();
+        self.engine.sweep();
+        self.obey();
+        assert_eq!(self.engine.calls_open(), 0);
+        assert!(self.worker.ledger().balances());
+        std::mem::take(&mut self.jobs)
+    }
+
+    fn obey(&mut self) {
+        while let Some(command) = self.engine.next_command() {
+            match command {
+                Command::Expect(endpoint) => self.worker.expect(endpoint),
+                Command::Unexpect(endpoint) => self.worker.unexpect(endpoint),
+                Command::Report(flow, ticket) => {
+                    let found = self.worker.report(flow.flow);
+                    self.engine.report(Report { flow, ticket, found });
+                }
+                Command::Release(flow, before) => {
+                    self.worker.journal().release_before(flow.flow, before)
+                }
+                Command::Drop(flow) => assert!(self.worker.journal().forget_flow(flow.flow)),
+                Command::Finish(job) => {
+                    self.engine.finished(job.key);
+                    self.jobs.push(*job);
+                }
+            }
+        }
+    }
+}
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_nanos(1_700_000_000_000_000_000).plus(Duration::from_millis(ms))
+}
+
+fn request(
+    method: &str,
+    cseq: u32,
+    call: &str,
+    to_tag: &str,
+    media: Option<(&str, u16)>,
+) -> String {
+    format!(
+        "{method} sip:bob@{BOB} SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{call}{method}\r\n\
+         From: <sip:alice@{ALICE}>;tag=a\r\nTo: <sip:bob@{BOB}>{to_tag}\r\nCall-ID: {call}\r\n\
+         CSeq: {cseq} {method}\r\n{}",
+        body(media)
+    )
+}
+
+fn answer(cseq: &str, call: &str, media: Option<(&str, u16)>) -> String {
+    let method = cseq.split(' ').nth(1).unwrap();
+    format!(
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{call}{method}\r\n\
+         From: <sip:alice@{ALICE}>;tag=a\r\nTo: <sip:bob@{BOB}>;tag=b\r\nCall-ID: {call}\r\n\
+         CSeq: {cseq}\r\n{}",
+        body(media)
+    )
+}
+
+fn body(media: Option<(&str, u16)>) -> String {
+    let Some((address, port)) = media else { return "Content-Length: 0\r\n\r\n".into() };
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 0\r\n"
+    );
+    format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len())
+}
+
+/// Per claim: side and the span of packets, in ms, that it takes of a flow (unbounded ends as 0 and MAX).
+fn spans(job: &Job) -> Vec<(Side, u64, u64)> {
+    let ms = |time: Timestamp| match time {
+        Timestamp::ZERO => 0,
+        Timestamp::MAX => u64::MAX,
+        other => u64::try_from(other.since(at(0)).as_millis()).unwrap(),
+    };
+    job.claims.iter().map(|claim| (claim.side, ms(claim.from), ms(claim.until))).collect()
+}
+
+#[test]
+fn both_directions_belong_to_the_call_and_to_the_right_side() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "one", 4000, 5000);
+    scene.talk(100, 50, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.talk(1_200, 50, "192.0.2.2:5000", "192.0.2.1:4000", 0);
+    scene.hang_up(2_300, "one");
+    let jobs = scene.end();
+    assert_eq!(jobs.len(), 1);
+    let sides: Vec<_> = jobs[0].claims.iter().map(|c| (c.key.source.to_string(), c.side)).collect();
+    assert!(sides.contains(&("192.0.2.1:4000".into(), Side::Caller)));
+    assert!(sides.contains(&("192.0.2.2:5000".into(), Side::Callee)));
+}
+
+#[test]
+fn media_before_its_description_and_after_the_bye_is_the_calls() {
+    let mut scene = Scene::new();
+    scene.talk(0, 50, "192.0.2.2:5000", "192.0.2.1:4000", 0);
+    scene.set_up(1_000, "one", 4000, 5000);
+    scene.hang_up(1_500, "one");
+    scene.talk(1_600, 50, "192.0.2.2:5000", "192.0.2.1:4000", 0);
+    let jobs = scene.end();
+    assert_eq!(jobs.len(), 1);
+    let [(Side::Callee, 0, until)] = spans(&jobs[0])[..] else { panic!("{:?}", spans(&jobs[0])) };
+    assert!(until >= 2_580, "{until}");
+}
+
+#[test]
+fn media_from_another_port_than_announced_is_found_by_its_destination() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "one", 4000, 5000);
+    scene.talk(100, 50, "203.0.113.9:61000", "192.0.2.2:5000", 0);
+    scene.hang_up(1_500, "one");
+    let jobs = scene.end();
+    assert_eq!(spans(&jobs[0]).len(), 1);
+    assert_eq!(jobs[0].claims[0].side, Side::Caller);
+}
+
+#[test]
+fn one_flow_serves_two_calls_one_after_the_other() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "one", 4000, 5000);
+    scene.talk(100, 45, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.hang_up(1_000, "one");
+    scene.set_up(1_200, "two", 4000, 5000);
+    scene.talk(1_300, 500, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.hang_up(11_300, "two");
+    let jobs = scene.end();
+    let calls: Vec<_> =
+        jobs.iter().map(|job| job.call.as_ref().unwrap().call_id.as_str()).collect();
+    assert_eq!(calls, ["one", "two"]);
+    assert_eq!(spans(&jobs[0]), [(Side::Caller, 0, 1_200)]);
+    let [(Side::Caller, 1_200, _)] = spans(&jobs[1])[..] else { panic!("{:?}", spans(&jobs[1])) };
+}
+
+#[test]
+fn a_call_whose_bye_was_lost_does_not_take_the_next_calls_media() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "one", 4000, 5000);
+    scene.talk(100, 45, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.set_up(60_000, "two", 4000, 5000);
+    scene.talk(60_100, 45, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.hang_up(61_200, "two");
+    let jobs = scene.end();
+    let one = jobs.iter().find(|job| job.call.as_ref().unwrap().call_id == "one").unwrap();
+    assert_eq!(spans(one), [(Side::Caller, 0, 60_000)]);
+}
+
+#[test]
+fn audio_without_signalling_is_one_call_of_two_sides() {
+    let mut scene = Scene::new();
+    scene.talk(0, 50, "192.0.2.1:4000", "192.0.2.2:5000", 8);
+    scene.talk(10, 50, "192.0.2.2:5000", "192.0.2.1:4000", 8);
+    let jobs = scene.end();
+    assert_eq!(jobs.len(), 1);
+    assert!(jobs[0].call.is_none());
+    let sides: Vec<_> = jobs[0].claims.iter().map(|claim| claim.side).collect();
+    assert_eq!(sides, [Side::Caller, Side::Callee]);
+}
+
+#[test]
+fn what_a_dynamic_payload_type_means_nobody_has_said() {
+    let mut scene = Scene::new();
+    scene.talk(0, 50, "192.0.2.1:4000", "192.0.2.2:5000", 111);
+    assert!(scene.end().is_empty());
+    assert_eq!(scene.engine.totals().unclaimed_packets, 50);
+}
+
+#[test]
+fn an_attempt_without_media_is_counted_and_not_kept() {
+    let mut scene = Scene::new();
+    scene.sip(0, ALICE, BOB, &request("INVITE", 1, "one", "", Some((ALICE, 4000))));
+    let busy = answer("1 INVITE", "one", None).replace("200 OK", "486 Busy Here");
+    scene.sip(50, BOB, ALICE, &busy);
+    assert!(scene.end().is_empty());
+    assert_eq!(scene.engine.totals().attempts, 1);
+}
+
+#[test]
+fn an_answered_call_without_media_is_kept_to_say_so() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "one", 4000, 5000);
+    scene.hang_up(5_000, "one");
+    let jobs = scene.end();
+    assert_eq!((jobs.len(), jobs[0].claims.len()), (1, 0));
+}
+
+#[test]
+fn a_finished_call_leaves_nothing_behind() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "one", 4000, 5000);
+    scene.talk(100, 50, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.hang_up(1_500, "one");
+    for ms in (2_000..120_000).step_by(500) {
+        scene.engine.advance(at(ms));
+        scene.obey();
+    }
+    assert_eq!(scene.jobs.len(), 1);
+    assert_eq!(
+        (scene.engine.calls_open(), scene.engine.ownership.len(), scene.engine.flows.len()),
+        (0, 0, 0)
+    );
+}

@@ -1,0 +1,191 @@
+//! From a job to a stored recording: read the journal, finish the media, seal, sign; then publish, catalogue.
+
+mod keeper;
+mod metadata;
+mod pool;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use base::RecordingId;
+use base::recording::Recording;
+use journal::{Packets, ReadError, Reader, Window};
+use media::{CallInput, Finished, FlowInput, Params};
+use seal::{Manifest, Sealer, Signer, manifest};
+use store::{Catalog, CatalogError, Existing, METADATA_NAME, Recordings};
+
+use self::metadata::Subject;
+pub(crate) use self::pool::Pool;
+use crate::clock;
+use crate::engine::{Claim, Job, PACKETS_MIN};
+
+/// How long a chunk may be on its way to the disk before its job gives up on it.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
+/// How often to look.
+const WRITTEN_EVERY: Duration = Duration::from_millis(1);
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// A recording was made.
+    Recorded {
+        /// Whether nothing is known to be missing from it.
+        complete: bool,
+    },
+    /// An earlier run made it.
+    AlreadyThere,
+    /// Not answered, and no media worth keeping.
+    NothingToKeep {
+        /// Media packets that it had.
+        packets: u64,
+    },
+}
+
+/// What finishing made, before it is stored.
+enum Made {
+    Recording { recording: Box<Recording>, files: Vec<(String, Vec<u8>)>, existing: Existing },
+    Nothing(Done),
+}
+
+/// Finishes jobs; shared by the threads of the pool.
+pub(crate) struct Finisher {
+    reader: Reader,
+    params: Params,
+    sealer: Option<Sealer>,
+    signer: Signer,
+    recordings: Arc<Recordings>,
+    catalog: Mutex<Catalog>,
+    node: String,
+}
+
+impl Finisher {
+    /// Without a sealer the files stay in the clear.
+    pub(crate) fn new(
+        reader: Reader,
+        params: Params,
+        (sealer, signer): (Option<Sealer>, Signer),
+        (recordings, catalog): (Arc<Recordings>, PathBuf),
+        node: String,
+    ) -> Result<Self> {
+        let catalog = Mutex::new(Catalog::open(&catalog)?);
+        Ok(Self { reader, params, sealer, signer, recordings, catalog, node })
+    }
+
+    /// Does one job up to the point where it is to be stored.
+    fn finish(&self, job: &Job) -> Result<Made> {
+        let packets = self.read(&job.claims)?;
+        let subject = Subject::new(job.call.as_ref(), &job.claims);
+        let flows: Vec<FlowInput<'_>> = job.claims.iter().zip(&packets).map(flow_input).collect();
+        let first =
+            flows.iter().filter_map(|flow| flow.packets.first()).map(|packet| packet.time).min();
+        let first = first.unwrap_or_default();
+        let (id, start) = (subject.id(first), subject.start(first));
+        if self.is_kept(id)? {
+            return Ok(Made::Nothing(Done::AlreadyThere));
+        }
+        let call = CallInput { start, tags: subject.tags(start) };
+        let mut finished = media::finish(&call, &flows, &self.params)
+            .with_context(|| format!("recording {id}"))?;
+        note_damage(&mut finished, &packets);
+        if !worth_keeping(job, &finished) {
+            return Ok(Made::Nothing(Done::NothingToKeep { packets: finished.tally.received }));
+        }
+        let recording = metadata::recording(&subject, id, start, &finished, &self.node);
+        drop(flows);
+        drop(packets);
+        self.seal_all(recording, finished)
+    }
+
+    fn is_kept(&self, id: RecordingId) -> Result<bool> {
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        match catalog.get(id) {
+            Ok(_) => Ok(self.recordings.contains(id)),
+            Err(CatalogError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The packets of each claim.
+    fn read(&self, claims: &[Claim]) -> Result<Vec<Packets>> {
+        claims.iter().map(|claim| Ok(self.read_claim(claim)?)).collect()
+    }
+
+    fn read_claim(&self, claim: &Claim) -> Result<Packets, ReadError> {
+        let began = clock::instant();
+        while !self.reader.is_written(claim.chain) && began.elapsed() < WRITTEN_WITHIN {
+            std::thread::sleep(WRITTEN_EVERY);
+        }
+        let mut packets = Packets::default();
+        let window = Window { from: claim.from, to: claim.until };
+        self.reader.read(claim.chain, window, &mut packets)?;
+        Ok(packets)
+    }
+
+    fn seal_all(&self, mut recording: Recording, finished: Finished) -> Result<Made> {
+        let created = clock::now();
+        let mut manifest = Manifest::new(recording.id, created, &self.node, &recording.build);
+        manifest.complete = recording.complete;
+        manifest.gaps.clone_from(&recording.gaps);
+        manifest.recipients = self.sealer.as_ref().map(Sealer::recipients).unwrap_or_default();
+        let mut files = Vec::with_capacity(finished.files.len() + 3);
+        for (file, entry) in finished.files.into_iter().zip(&mut recording.media_files) {
+            let (stored, bytes) = self.seal(&file.name, file.media_type, file.bytes)?;
+            entry.path.clone_from(&stored.name);
+            entry.size = stored.size;
+            entry.sha256 = stored.sha256.to_string();
+            files.push((stored.name.clone(), bytes));
+            manifest.files.push(stored);
+        }
+        let json = serde_json::to_vec(&recording).context(METADATA_NAME)?;
+        let (stored, bytes) = self.seal(METADATA_NAME, "application/json", json)?;
+        files.push((stored.name.clone(), bytes));
+        manifest.files.push(stored);
+        let manifest = manifest.to_json()?;
+        let signature = self.signer.sign(&manifest, created)?;
+        files.push((manifest::MANIFEST_NAME.into(), manifest));
+        files.push((manifest::SIGNATURE_NAME.into(), signature));
+        Ok(Made::Recording { recording: Box::new(recording), files, existing: Existing::Keep })
+    }
+
+    /// One file as it is stored, and its place in the manifest.
+    fn seal(
+        &self,
+        name: &str,
+        media_type: &str,
+        plain: Vec<u8>,
+    ) -> Result<(manifest::File, Vec<u8>)> {
+        let sealed = self.sealer.as_ref().map(|sealer| sealer.seal(&plain)).transpose()?;
+        let entry = manifest::File::new(name, media_type, &plain, sealed.as_deref());
+        Ok((entry, sealed.unwrap_or(plain)))
+    }
+}
+
+/// A call that was answered, or that has media. Without signalling, a stream of some length.
+fn worth_keeping(job: &Job, finished: &Finished) -> bool {
+    let longest = finished.streams.iter().map(|report| report.stream.unique).max();
+    match &job.call {
+        Some(call) => call.answered.is_some() || longest.is_some(),
+        None => longest.is_some_and(|unique| unique >= PACKETS_MIN),
+    }
+}
+
+fn flow_input<'a>((claim, packets): (&'a Claim, &'a Packets)) -> FlowInput<'a> {
+    FlowInput {
+        key: claim.key,
+        side: claim.side,
+        media: claim.media.clone(),
+        formats: claim.formats.clone(),
+        secure: claim.secure,
+        packets: packets.iter().collect(),
+    }
+}
+
+/// What the journal could not give back is said.
+fn note_damage(finished: &mut Finished, packets: &[Packets]) {
+    let damaged = packets.iter().flat_map(Packets::damaged);
+    finished
+        .notes
+        .extend(damaged.map(|damage| format!("a part of the journal was damaged: {damage}")));
+}

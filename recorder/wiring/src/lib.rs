@@ -1,0 +1,50 @@
+//! The program: threads, clocks, commands; the only crate that knows every stage.
+//!
+//! In: the command line. Out: running stages, and what people read. [`engine`] joins signalling and media and
+//! is sans-I/O; `replay` drives it from capture files. Invariant: only this crate starts threads and reads
+//! clocks.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod clock;
+mod commands;
+mod data_dir;
+pub mod engine;
+mod finish;
+mod journal_thread;
+mod output;
+mod progress;
+mod replay;
+mod sealed;
+pub mod synth;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::commands::Verdict;
+
+/// Runs the program. Exit status 0 only if it did what was asked, 2 for a wrong call, 1 otherwise.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    log(cli.verbose);
+    match commands::run(cli.command) {
+        Ok(Verdict::Done) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::FAILURE,
+        Err(error) if output::reader_left(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("spanreel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(verbose: bool) {
+    let default = if verbose { "info" } else { "warn" };
+    let filter =
+        EnvFilter::try_from_env("SPANREEL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,201 @@
+//! A capture core's work on one frame: demultiplex, journal, count. No more.
+
+use base::ledger::Note;
+use base::{Endpoint, FlowKey, Ledger, MediaPacket, Outcome, Timestamp, Transport};
+use capture::Frame;
+use demux::{Demux, Guess, Handled, Packet};
+use hashbrown::HashSet;
+use journal::{FlowId, FlowSummary, Refused, Writer};
+
+/// Below this, ports belong to well-known services; RTP is only expected there if it is announced.
+const MEDIA_PORT_MIN: u16 = 1024;
+
+/// What a core saw that the engine must know.
+#[derive(Debug)]
+pub(crate) enum Seen<'a> {
+    /// A SIP message, which is journaled.
+    Sip { time: Timestamp, key: FlowKey, transport: Transport, message: &'a [u8] },
+    /// The first packet of a media flow.
+    Flow { time: Timestamp, key: FlowKey, flow: FlowId },
+}
+
+/// What a core calls out to.
+pub(crate) trait Surroundings {
+    /// Something that the engine must know.
+    fn seen(&mut self, seen: Seen<'_>);
+
+    /// The journal has no buffer free. Whether it is worth trying again: a capture file can wait for the
+    /// disk, live traffic cannot.
+    fn wait_for_journal(&mut self) -> bool;
+}
+
+/// One capture core.
+pub(crate) struct Worker {
+    demux: Demux,
+    journal: Writer,
+    expected: HashSet<Endpoint>,
+    ledger: Ledger,
+    now: Timestamp,
+}
+
+impl Worker {
+    pub(crate) fn new(journal: Writer) -> Self {
+        let (expected, ledger) = (HashSet::new(), Ledger::default());
+        Self { demux: Demux::new(), journal, expected, ledger, now: Timestamp::ZERO }
+    }
+
+    /// Takes one frame to its end.
+    #[inline]
+    pub(crate) fn frame(&mut self, frame: &Frame<'_>, surroundings: &mut impl Surroundings) {
+        self.ledger.receive();
+        self.now = frame.time;
+        let mut sink = Sink::new(&mut self.journal, &self.expected, surroundings);
+        let handled =
+            self.demux.frame(frame, &mut self.ledger, &mut |time, packet| sink.take(time, packet));
+        let outcome = match handled {
+            Handled::Ended(outcome) => outcome,
+            Handled::Datagram => sink.outcome,
+        };
+        let (truncated, refused) = (sink.truncated, sink.refused);
+        self.ledger.count(outcome);
+        self.settle_notes(truncated, refused);
+    }
+
+    /// The capture is over: what the demultiplexer still holds comes out, and every chunk is sealed.
+    pub(crate) fn finish(&mut self, surroundings: &mut impl Surroundings) {
+        let mut sink = Sink::new(&mut self.journal, &self.expected, surroundings);
+        self.demux.finish(self.now, &mut self.ledger, &mut |time, packet| sink.take(time, packet));
+        let (truncated, refused) = (sink.truncated, sink.refused);
+        self.settle_notes(truncated, refused);
+        self.journal.seal_all();
+    }
+
+    #[inline]
+    fn settle_notes(&mut self, truncated: u64, refused: u64) {
+        if truncated + refused > 0 {
+            self.ledger.note(Note::MediaTruncated, truncated);
+            self.ledger.note(Note::SignallingNotJournaled, refused);
+        }
+    }
+
+    /// Seals the flow and tells what is known of it.
+    pub(crate) fn report(&mut self, flow: FlowId) -> Option<FlowSummary> {
+        self.journal.seal_flow(flow);
+        self.journal.flow(flow)
+    }
+
+    /// Whatever comes to or from this endpoint is media.
+    pub(crate) fn expect(&mut self, endpoint: Endpoint) {
+        self.expected.insert(endpoint);
+    }
+
+    /// No longer.
+    pub(crate) fn unexpect(&mut self, endpoint: Endpoint) {
+        self.expected.remove(&endpoint);
+    }
+
+    pub(crate) fn journal(&mut self) -> &mut Writer {
+        &mut self.journal
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(crate) fn note(&mut self, note: Note, times: u64) {
+        self.ledger.note(note, times);
+    }
+}
+
+/// Where the packets of one frame go.
+struct Sink<'a, S> {
+    journal: &'a mut Writer,
+    expected: &'a HashSet<Endpoint>,
+    surroundings: &'a mut S,
+    outcome: Outcome,
+    truncated: u64,
+    refused: u64,
+}
+
+impl<'a, S: Surroundings> Sink<'a, S> {
+    fn new(
+        journal: &'a mut Writer,
+        expected: &'a HashSet<Endpoint>,
+        surroundings: &'a mut S,
+    ) -> Self {
+        Self {
+            journal,
+            expected,
+            surroundings,
+            outcome: Outcome::OtherUdp,
+            truncated: 0,
+            refused: 0,
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, time: Timestamp, packet: Packet<'_>) {
+        self.outcome = match packet {
+            Packet::Udp { key, guess, payload, wire_bytes } => {
+                let likely = guess != Guess::Other && !is_low(&key);
+                if !likely && !self.is_expected(&key) {
+                    self.outcome = Outcome::OtherUdp;
+                    return;
+                }
+                self.media(&key, MediaPacket { time, payload, wire_bytes })
+            }
+            Packet::Sip { key, transport, message } => self.sip(time, key, transport, message),
+        }
+    }
+
+    #[inline]
+    fn media(&mut self, key: &FlowKey, packet: MediaPacket<'_>) -> Outcome {
+        loop {
+            match self.journal.media(key, packet) {
+                Ok(appended) => {
+                    self.truncated +=
+                        u64::from(usize::from(packet.wire_bytes) > packet.payload.len());
+                    if appended.opened {
+                        let (time, key) = (packet.time, *key);
+                        self.surroundings.seen(Seen::Flow { time, key, flow: appended.flow });
+                    }
+                    return Outcome::Media;
+                }
+                Err(Refused::JournalFull) if self.surroundings.wait_for_journal() => {}
+                Err(refused) => return refused.into(),
+            }
+        }
+    }
+
+    /// Signalling reaches the engine even if the journal refuses it: the call is then recorded, only a
+    /// crash would forget it.
+    fn sip(
+        &mut self,
+        time: Timestamp,
+        key: FlowKey,
+        transport: Transport,
+        message: &[u8],
+    ) -> Outcome {
+        let outcome = loop {
+            match self.journal.signalling(time, &key, transport, message) {
+                Ok(()) => break Outcome::Signalling,
+                Err(Refused::JournalFull) if self.surroundings.wait_for_journal() => {}
+                Err(refused) => {
+                    self.refused += 1;
+                    break refused.into();
+                }
+            }
+        };
+        self.surroundings.seen(Seen::Sip { time, key, transport, message });
+        outcome
+    }
+
+    fn is_expected(&self, key: &FlowKey) -> bool {
+        self.expected.contains(&key.destination) || self.expected.contains(&key.source)
+    }
+}
+
+#[inline]
+fn is_low(key: &FlowKey) -> bool {
+    key.source.port() < MEDIA_PORT_MIN || key.destination.port() < MEDIA_PORT_MIN
+}

@@ -186,7 +186,8 @@ impl Dialogs {
         self.calls.get(&call).map(|tracked| &tracked.call)
     }
 
-    /// Takes a call out. If it is over, late copies of its messages do not begin it anew.
+    /// Takes a call out. If it is over, late copies of its messages do not begin it anew. Calls that are over
+    /// stay in the table until then, and what is said in them a moment later still joins their ladder.
     pub fn forget(&mut self, call: CallKey) -> Option<Call> {
         let tracked = *self.calls.remove(&call)?;
         let call_id = self.hasher.hash_one(&*tracked.call_id);

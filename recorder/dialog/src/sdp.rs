@@ -1,12 +1,13 @@
 //! Session descriptions (RFC 8866) as an observer needs them: where media goes, in which formats.
 //!
-//! The scanner is our own and reads line by line, each line for itself. `sdp-types` was measured first: it
-//! parses into a complete model and refuses the whole description for one line that it cannot read, be it
-//! one that we do not need (an `o=` version that is no 64-bit number, a blank that is missing in `t=`,
-//! trailing bytes that a device or the capture's snap length left there, a name in Latin-1). An observer
-//! cannot ask the sender to repeat, and a call whose media is not found is a call not recorded. It serves
-//! as the oracle in the tests: where it parses, both see the same media lines. Our scanner also takes a
-//! fifth of its time.
+//! The scanner is our own and reads line by line, each line for itself. `sdp-types` 0.3.1 was tried first: it
+//! makes a complete model, and refuses the whole description for one line that it cannot read, be it one
+//! that we do not need. Of 430 different bodies in the captures it refuses one that a real phone sent
+//! (`m=video 0 RTP/AVP`, a rejected line without formats) and two made ones (a cut `z=`, trailing
+//! words). An observer cannot ask the sender to repeat, and a call whose media is not found is a call not
+//! recorded. It serves as the oracle in the tests: where it parses, both see the same media lines. Using
+//! it where it parses and a scanner elsewhere would mean two readings of the same bytes to keep alike; and
+//! the scanner alone takes about 60 % of its time.
 
 mod attributes;
 mod scan;

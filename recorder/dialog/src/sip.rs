@@ -131,10 +131,16 @@ impl<'a> Message<'a> {
     fn read_fields(&mut self) -> Result<Option<usize>, SipError> {
         let mut fields = Fields::new(self.head);
         let mut length = None;
-        for (count, (field, value)) in fields.by_ref().enumerate() {
-            if count >= limits::SIP_HEADERS_MAX {
+        let mut count = 0;
+        while let Some(line) = fields.next_line() {
+            count += 1;
+            if count > limits::SIP_HEADERS_MAX {
                 return Err(SipError::TooManyFields);
             }
+            if !fields::may_matter(line) {
+                continue;
+            }
+            let Some((field, value)) = fields::split_field(line) else { continue };
             match field {
                 Field::CallId => set(&mut self.call_id, value),
                 Field::From => set(&mut self.from, value),

@@ -285,6 +285,7 @@ impl Tracked {
         else {
             return false;
         };
+        self.visit(place.leg, hop_index);
         if self.media.is_stale(hop_index, place.leg, place.sender, seen.message.cseq.number) {
             return false;
         }

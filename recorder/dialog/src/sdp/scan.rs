@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use base::{Encoding, Endpoint, Format, Formats, limits, sound};
 
+use memchr::memchr2_iter;
+
 use super::attributes::{self, Attributes};
 use super::{Description, MediaKind, MediaLine, Profile};
 
@@ -22,7 +24,11 @@ pub(super) fn description(bytes: &[u8]) -> Description {
     let mut session = Attributes::default();
     let mut session_address = None;
     let mut lines: Vec<Open<'_>> = Vec::new();
-    for line in bytes.split(|b| matches!(b, b'\n' | b'\r')) {
+    let ends = memchr2_iter(b'\n', b'\r', bytes).chain(std::iter::once(bytes.len()));
+    let mut start = 0;
+    for end in ends {
+        let line = bytes.get(start..end).unwrap_or_default();
+        start = end + 1;
         let Some((key, value)) = key_and_value(line) else { continue };
         if key == b'm' {
             if lines.len() >= limits::SDP_MEDIA_LINES_MAX {

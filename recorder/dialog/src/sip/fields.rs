@@ -94,6 +94,7 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// From the bytes behind the start line.
+    #[inline]
     pub(super) const fn new(head: &'a [u8]) -> Self {
         Self { rest: head, complete: false }
     }
@@ -108,11 +109,29 @@ impl<'a> Fields<'a> {
         self.complete
     }
 
-    /// The end of the line at the start of `rest`, its folds included, without its last line break.
-    fn line(&mut self) -> &'a [u8] {
+    /// The next line with its folds, without its last line break; `None` at the blank line and after it.
+    #[inline]
+    pub(super) fn next_line(&mut self) -> Option<&'a [u8]> {
+        if self.complete || self.rest.is_empty() {
+            return None;
+        }
+        let (line, rest) = split_line(self.rest);
+        if line.is_empty() {
+            (self.rest, self.complete) = (rest, true);
+            return None;
+        }
+        if matches!(rest.first(), Some(b' ' | b'\t')) {
+            return Some(self.folded_line(rest));
+        }
+        self.rest = rest;
+        Some(line)
+    }
+
+    /// The line that goes on at `fold`, which begins with a blank.
+    fn folded_line(&mut self, fold: &'a [u8]) -> &'a [u8] {
         let whole = self.rest;
-        let (mut line, mut rest) = split_line(whole);
-        while !line.is_empty() && matches!(rest.first(), Some(b' ' | b'\t')) {
+        let (mut line, mut rest) = (whole, fold);
+        while matches!(rest.first(), Some(b' ' | b'\t')) {
             let (fold, after) = split_line(rest);
             line = whole.get(..whole.len() - rest.len() + fold.len()).unwrap_or_default();
             rest = after;
@@ -126,20 +145,27 @@ impl<'a> Iterator for Fields<'a> {
     type Item = (Field<'a>, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.complete && !self.rest.is_empty() {
-            let line = self.line();
-            if line.is_empty() {
-                self.complete = true;
-                break;
-            }
-            if let Some(colon) = memchr(b':', line) {
-                let (name, value) = line.split_at(colon);
-                let value = value.get(1..).unwrap_or_default();
-                return Some((Field::of(name.trim_ascii_end()), value.trim_ascii()));
+        loop {
+            if let Some(field) = split_field(self.next_line()?) {
+                return Some(field);
             }
         }
-        None
     }
+}
+
+/// Name and value of a line; `None` without a colon.
+#[inline]
+pub(super) fn split_field(line: &[u8]) -> Option<(Field<'_>, &[u8])> {
+    let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
+    Some((Field::of(name.trim_ascii_end()), value.get(1..)?.trim_ascii()))
+}
+
+/// Whether the line may be one of the named variants of [`Field`]: told by its first letter, which spares
+/// most lines the search for their colon.
+#[inline]
+pub(super) fn may_matter(line: &[u8]) -> bool {
+    let first = line.first().map(u8::to_ascii_lowercase);
+    matches!(first, Some(b'c' | b'f' | b'i' | b'l' | b'm' | b't' | b'v'))
 }
 
 /// The first line without its line break (LF, and any CRs before it), and what follows.

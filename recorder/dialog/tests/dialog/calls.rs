@@ -389,21 +389,21 @@ fn the_same_call_id_after_the_end_is_a_new_call() {
     let (mut scene, first) = Scene::established();
     scene.play(5_000, (ALICE, BOB), &request("BYE", 2).within("b"));
     assert_eq!(scene.play(5_001, (ALICE, BOB), &request("INVITE", 1)), first, "a late copy");
-    let again = scene.play(6_000, (ALICE, BOB), &request("INVITE", 1).from_tag("z"));
+    let again = scene.play(6_000, (ALICE, BOB), &request("INVITE", 1).by("z"));
     assert_ne!(again, first);
     let late = request("BYE", 2).within("b");
     assert_eq!(scene.play(6_001, (ALICE, BOB), &late), first, "the tags say so");
     assert_eq!(
-        scene.play(6_002, (BOB, ALICE), &request("INVITE", 1).from_tag("z").answered(180, "y")),
+        scene.play(6_002, (BOB, ALICE), &request("INVITE", 1).by("z").answered(180, "y")),
         again
     );
     assert_eq!(scene.end(again), None);
     let third = request("INVITE", 9);
-    assert_eq!(scene.play(6_003, (ALICE, BOB), &third.clone().from_tag("z")), again, "it goes on");
-    scene.play(7_000, (ALICE, BOB), &request("BYE", 10).from_tag("z").within("y"));
+    assert_eq!(scene.play(6_003, (ALICE, BOB), &third.clone().by("z")), again, "it goes on");
+    scene.play(7_000, (ALICE, BOB), &request("BYE", 10).by("z").within("y"));
     assert!(scene.end(again).is_some());
     assert_ne!(
-        scene.play(8_000, (ALICE, BOB), &request("INVITE", 11).from_tag("z")),
+        scene.play(8_000, (ALICE, BOB), &request("INVITE", 11).by("z")),
         again,
         "a higher CSeq"
     );
@@ -430,14 +430,14 @@ fn late_copies_of_a_forgotten_call_do_not_begin_it_anew() {
 #[test]
 fn two_dialogs_under_one_call_id_end_with_the_last() {
     let (mut scene, key) = Scene::established();
-    let other = request("INVITE", 1).from_tag("x").forwarded("x");
+    let other = request("INVITE", 1).by("x").forwarded("x");
     assert_eq!(
         scene.play(3_000, (PROXY, CAROL), &other),
         key,
         "a border element that keeps the Call-ID"
     );
     scene.play(3_100, (CAROL, PROXY), &other.answered(200, "y"));
-    scene.play(4_000, (PROXY, CAROL), &request("BYE", 2).from_tag("x").within("y"));
+    scene.play(4_000, (PROXY, CAROL), &request("BYE", 2).by("x").within("y"));
     assert_eq!(scene.end(key), None);
     scene.play(5_000, (ALICE, BOB), &request("BYE", 2).within("b"));
     assert_eq!(scene.end(key), Some((5_000, EndReason::Bye)));

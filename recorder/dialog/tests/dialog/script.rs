@@ -71,7 +71,7 @@ impl Sip {
         response
     }
 
-    pub(crate) fn from_tag(mut self, tag: &str) -> Self {
+    pub(crate) fn by(mut self, tag: &str) -> Self {
         self.from = format!("<sip:alice@example.com>;tag={tag}");
         self
     }

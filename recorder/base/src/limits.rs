@@ -129,6 +129,8 @@ pub const TAGS_MAX: usize = 64;
 
 /// Certificates that one file is sealed for.
 pub const RECIPIENTS_MAX: usize = 64;
+/// A file before it is sealed. OpenSSL 3.0 opens nothing above 1.5 GiB (`BUF_MEM`'s limit).
+pub const SEALED_FILE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Files in one recording's folder.
 pub const FILES_PER_RECORDING_MAX: usize = 4_096;
 /// A recording's metadata (`recording.json`), plain or sealed.

@@ -19,8 +19,8 @@ pub enum SealError {
     /// More than [`limits::RECIPIENTS_MAX`].
     #[error("{0} certificates to seal for are more than {max}", max = limits::RECIPIENTS_MAX)]
     TooManyRecipients(usize),
-    /// Beyond what DER lengths here and one GCM nonce can hold.
-    #[error("a file of {0} bytes is too large to be sealed as one; split it below 4 GiB")]
+    /// Larger than [`limits::SEALED_FILE_BYTES_MAX`].
+    #[error("a file of {0} bytes is too large to be sealed as one; split it into files of at most 1 GiB")]
     TooLarge(usize),
     /// The library refused; no memory, or no random numbers.
     #[error("the cryptographic library failed to {0}")]
@@ -57,8 +57,11 @@ impl Sealer {
     /// `plain` as CMS AuthEnvelopedData in DER, under a fresh content key and nonce.
     ///
     /// # Errors
-    /// If `plain` has 4 GiB or more, or the library fails.
+    /// If `plain` has more than [`limits::SEALED_FILE_BYTES_MAX`], or the library fails.
     pub fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        if plain.len() > limits::SEALED_FILE_BYTES_MAX {
+            return Err(SealError::TooLarge(plain.len()));
+        }
         let random = SealError::Library("draw random numbers");
         let mut content_key: ContentKey = Zeroizing::new([0; CONTENT_KEY_BYTES]);
         let mut nonce = [0; NONCE_BYTES];
@@ -67,7 +70,7 @@ impl Sealer {
         let recipients: Option<Vec<_>> =
             self.recipients.iter().map(|recipient| wrap(recipient, &content_key)).collect();
         let recipients = recipients.ok_or(SealError::Library("wrap a content key"))?;
-        encrypt(plain, &content_key, &nonce, &recipients).ok_or(SealError::TooLarge(plain.len()))
+        encrypt(plain, &content_key, &nonce, &recipients).ok_or(SealError::Library("encrypt"))
     }
 }
 
@@ -81,7 +84,8 @@ fn wrap(recipient: &Recipient, content_key: &ContentKey) -> Option<RecipientInfo
     }
 }
 
-/// Encrypts from `plain` straight into its place in the output. `None` if a length does not fit.
+/// Encrypts from `plain` straight into its place in the output. `None` if a length does not fit, which
+/// the limit rules out.
 fn encrypt(
     plain: &[u8],
     content_key: &ContentKey,

@@ -116,6 +116,15 @@ fn sealing_for_nobody_or_too_many_is_refused_and_twice_the_same_counts_once() {
 }
 
 #[test]
+fn a_file_too_large_for_openssl_is_refused() {
+    let pki = pki();
+    let sealer = Sealer::new(vec![pki.recipient("P-256")]).unwrap();
+    let len = base::limits::SEALED_FILE_BYTES_MAX + 1;
+    // Never touched, so that it takes no memory.
+    assert_eq!(sealer.seal(&vec![0; len]).unwrap_err(), SealError::TooLarge(len));
+}
+
+#[test]
 fn other_files_are_told_apart_from_altered_ones() {
     let pki = pki();
     let key = pki.private_key("P-256");

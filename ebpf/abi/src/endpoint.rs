@@ -65,6 +65,20 @@ pub struct Directive {
     pub verdict: u32,
 }
 
+impl Directive {
+    /// Hand over as media of the flow that user space calls `flow`.
+    #[must_use]
+    pub const fn record(flow: u32) -> Self {
+        Self { flow, verdict: Verdict::Record as u32 }
+    }
+
+    /// Anything but [`Verdict::Record`], which needs a flow.
+    #[must_use]
+    pub const fn of(verdict: Verdict) -> Self {
+        Self { flow: 0, verdict: verdict as u32 }
+    }
+}
+
 /// One fragmented datagram (RFC 791, 3.2; RFC 8200, 4.5): the key of the map of unwanted ones. Its value
 /// is when that was decided, on the clock of [`Meta::time`](crate::Meta::time).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

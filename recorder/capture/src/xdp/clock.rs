@@ -29,7 +29,8 @@ impl UtcOffset {
     /// From the reading that took the least time; the error is at most half of that. `None` without readings.
     #[must_use]
     pub fn measured(readings: &[Reading]) -> Option<Self> {
-        let best = readings.iter().min_by_key(|reading| reading.after.saturating_sub(reading.before))?;
+        let best =
+            readings.iter().min_by_key(|reading| reading.after.saturating_sub(reading.before))?;
         let middle = best.before + best.after.saturating_sub(best.before) / 2;
         Some(Self { nanos: i128::from(best.utc.as_nanos()) - i128::from(middle) })
     }
@@ -56,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_tightest_reading_counts() {
-        let utc = |nanos| Timestamp::from_nanos(1_700_000_000_000_000_000 + nanos);
+        let utc = |nanos: u64| Timestamp::from_nanos(1_700_000_000_000_000_000 + nanos);
         let disturbed = Reading { before: 1_000, utc: utc(90_000), after: 91_000 };
         let tight = Reading { before: 200_000, utc: utc(200_050), after: 200_100 };
         let offset = UtcOffset::measured(&[disturbed, tight]).unwrap();

@@ -26,7 +26,6 @@ impl Counters {
 
     /// Packets that the program saw.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "a constant place")]
     pub const fn seen(&self) -> u64 {
         self.0[SEEN]
     }
@@ -60,7 +59,11 @@ impl Counters {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut difference = *self;
-        difference.0.iter_mut().zip(earlier.0).for_each(|(now, then)| *now = now.wrapping_sub(then));
+        difference
+            .0
+            .iter_mut()
+            .zip(earlier.0)
+            .for_each(|(now, then)| *now = now.wrapping_sub(then));
         difference
     }
 

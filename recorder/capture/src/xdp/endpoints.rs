@@ -82,7 +82,10 @@ impl Endpoints {
     ///
     /// # Errors
     /// Whatever the kernel says.
-    pub fn remove(&mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Result<(), XdpError> {
+    pub fn remove(
+        &mut self,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+    ) -> Result<(), XdpError> {
         for endpoint in endpoints {
             let key: Key = zerocopy::transmute!(endpoint);
             match self.map.remove(&key) {

@@ -31,6 +31,14 @@ pub enum XdpError {
         /// To do what.
         what: &'static str,
     },
+    /// The kernel was built without something.
+    #[error("this kernel has no {what}: it was built without {option}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// The kernel's configuration option.
+        option: &'static str,
+    },
     /// Another XDP program is on the interface.
     #[error(
         "interface {interface} already runs another XDP program (id {id}, {mode}); it was left alone. \

@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let nested = [attribute(IFLA_XDP_ATTACHED, &[1]), attribute(IFLA_XDP_PROG_ID, &[9, 0, 0, 0])];
+        let nested =
+            [attribute(IFLA_XDP_ATTACHED, &[1]), attribute(IFLA_XDP_PROG_ID, &[9, 0, 0, 0])];
         let bytes = answer(&[
             attribute(IFLA_IFNAME, b"span0\0"),
             attribute(IFLA_MTU, &1500_u32.to_ne_bytes()),
@@ -244,7 +245,8 @@ mod tests {
         bytes.extend((-libc::ENODEV).to_ne_bytes());
         bytes.resize(36, 0);
         assert_eq!(parse(&bytes).unwrap_err().raw_os_error(), Some(libc::ENODEV));
-        let whole = answer(&[attribute(IFLA_IFNAME, b"span0\0"), attribute(IFLA_XDP, &[1, 0, 0, 0])]);
+        let whole =
+            answer(&[attribute(IFLA_IFNAME, b"span0\0"), attribute(IFLA_XDP, &[1, 0, 0, 0])]);
         for cut in 0..whole.len() {
             let _ = parse(&whole[..cut]);
         }

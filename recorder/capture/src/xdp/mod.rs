@@ -34,7 +34,9 @@ mod umem;
 #[cfg(test)]
 mod tests;
 
-pub use abi::{Class, Directive, Endpoint as EndpointKey, Meta, Reason, Tunnel, Verdict, meta_flags};
+pub use abi::{
+    Class, Directive, Endpoint as EndpointKey, Meta, Reason, Tunnel, Verdict, meta_flags,
+};
 pub use clock::{Reading, UtcOffset};
 pub use copies::Copies;
 pub use counters::Counters;

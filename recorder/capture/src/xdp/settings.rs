@@ -135,10 +135,8 @@ mod tests {
 
     #[test]
     fn the_ring_of_copies_is_a_power_of_two() {
-        let shared = |copies_bytes| Settings {
-            mode: Mode::Shared { copies_bytes },
-            ..Settings::default()
-        };
+        let shared =
+            |copies_bytes| Settings { mode: Mode::Shared { copies_bytes }, ..Settings::default() };
         assert_eq!(shared(0).copies_bytes(), 65_536);
         assert_eq!(shared(5_000_000).copies_bytes(), 8_388_608);
         assert_eq!(shared(u32::MAX).copies_bytes(), 1 << 30);

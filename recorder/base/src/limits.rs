@@ -93,8 +93,8 @@ pub const STREAMS_PER_FLOW_MAX: usize = 256;
 pub const CHUNK_BYTES: usize = 4 * 1024;
 /// A journal chunk's buffer for what is larger: signalling, and media datagrams of up to 64 KiB.
 pub const LARGE_CHUNK_BYTES: usize = 72 * 1024;
-/// Media chunks per capture core, open or waiting for the disk: 256 MiB if all are used.
-pub const CHUNKS_MAX: usize = 65_536;
+/// Media chunks per capture core, open (one a stream) or waiting for the disk: 512 MiB if all are used.
+pub const CHUNKS_MAX: usize = 131_072;
 /// The same for large ones; half of them are kept for signalling.
 pub const LARGE_CHUNKS_MAX: usize = 128;
 /// How old a chunk may grow before it is handed over to be written.

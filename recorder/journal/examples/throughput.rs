@@ -1,6 +1,6 @@
-//! What the journal costs: 2,000 flows of 1,500 G.711 packets, round robin, into a journal and back.
+//! What the journal costs: 3 million G.711 packets of 2,000 flows, round robin, into a journal and back.
 //!
-//!     cargo run --release -p journal --example throughput [FOLDER]
+//!     cargo run --release -p journal --example throughput [FLOWS [FOLDER]]
 //!
 //! Writer and appender take turns on one thread, so that each has a time of its own; the reader reads every
 //! flow as finishing does, into memory that is used again. Times are CPU seconds of the thread, so that other
@@ -17,8 +17,8 @@ use journal::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-const FLOWS: u16 = 2_000;
-const PACKETS: u64 = 1_500;
+const FLOWS: u32 = 2_000;
+const PACKETS: u64 = 3_000_000;
 const PAYLOAD_BYTES: usize = 172;
 /// 20 ms.
 const PACKET_NANOS: u64 = 20_000_000;
@@ -29,12 +29,13 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let scratch = tempfile::tempdir()?;
-    let folder =
-        std::env::args_os().nth(1).map_or_else(|| scratch.path().join("journal"), PathBuf::from);
+    let mut arguments = std::env::args().skip(1);
+    let flows = arguments.next().map_or(Ok(FLOWS), |flows| flows.parse())?;
+    let folder = arguments.next().map_or_else(|| scratch.path().join("journal"), PathBuf::from);
     let journal = Journal::open(&folder, JournalKey::from_bytes([7; 32]), SourceId::default())?;
     let (mut writer, mut appender) = journal.core(0, &WriterOptions::default(), Timestamp::ZERO)?;
     let began = cpu_time();
-    let ends = write(&mut writer, &mut appender)?;
+    let ends = write(flows, &mut writer, &mut appender)?;
     let journaled = since(began);
     println!("{:>10.3} s   journaled in all", journaled.as_secs_f64());
     let began = cpu_time();
@@ -46,13 +47,14 @@ fn main() -> Result<()> {
 }
 
 /// Gives the chain end of every flow.
-fn write(writer: &mut Writer, appender: &mut Appender) -> Result<Vec<Locator>> {
-    let keys: Vec<FlowKey> = (0..FLOWS).map(key).collect();
+fn write(flows: u32, writer: &mut Writer, appender: &mut Appender) -> Result<Vec<Locator>> {
+    let keys: Vec<FlowKey> = (0..flows).map(key).collect();
+    let rounds = PACKETS / u64::from(flows);
     let mut flows: Vec<FlowId> = Vec::new();
     let payload = payload();
     let (mut writing, mut appending, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
     let mut packets =
-        (0..PACKETS).flat_map(|number| keys.iter().map(move |key| (number, key))).peekable();
+        (0..rounds).flat_map(|number| keys.iter().map(move |key| (number, key))).peekable();
     while packets.peek().is_some() {
         let began = cpu_time();
         let mut now = Timestamp::ZERO;
@@ -104,7 +106,7 @@ fn read(journal: &Journal, ends: &[Locator]) -> Result<()> {
         }
         visiting += since(began);
     }
-    assert_eq!((count, sum), (total(), 171 * total()), "what went in comes out");
+    assert_eq!(sum, 171 * count, "what went in comes out");
     report("reader: chain of headers", walking, bytes);
     report("reader: load the chain", loading, bytes);
     report("reader: read, which is both at once", reading, bytes);
@@ -118,18 +120,16 @@ fn recover(folder: &std::path::Path) -> Result<()> {
     let recovered = journal.recover()?;
     let bytes = recovered.segments.iter().map(|segment| segment.bytes).sum();
     report("recovery: verify everything", since(began), bytes);
-    assert_eq!(recovered.flows.iter().map(|flow| flow.summary.packets).sum::<u64>(), total());
+    assert!(
+        recovered.flows.iter().map(|flow| flow.summary.packets).sum::<u64>() > PACKETS * 9 / 10
+    );
     assert_eq!(recovered.damaged, []);
     journal.discard_earlier_runs()?;
     Ok(())
 }
 
-fn total() -> u64 {
-    u64::from(FLOWS) * PACKETS
-}
-
-fn key(flow: u16) -> FlowKey {
-    let source = Endpoint::v4([10, 0, (flow >> 8) as u8, flow as u8], 10_000 + flow);
+fn key(flow: u32) -> FlowKey {
+    let source = Endpoint::v4([10, (flow >> 16) as u8, (flow >> 8) as u8, flow as u8], 10_000);
     FlowKey { source, destination: Endpoint::v4([10, 1, 0, 1], 30_000), ..FlowKey::default() }
 }
 
@@ -148,6 +148,6 @@ fn since(began: Duration) -> Duration {
 
 fn report(what: &str, spent: Duration, bytes: u64) {
     let seconds = spent.as_secs_f64();
-    let (nanos, rate) = (seconds * 1e9 / total() as f64, bytes as f64 / seconds / 1e9);
+    let (nanos, rate) = (seconds * 1e9 / PACKETS as f64, bytes as f64 / seconds / 1e9);
     println!("{seconds:>10.3} s   {nanos:>7.1} ns a packet   {rate:>6.2} GB/s   {what}");
 }

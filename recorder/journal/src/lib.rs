@@ -12,7 +12,7 @@
 //! - [`Reader`]: walks a flow's chain of chunks backwards and decrypts what a call claims of it.
 //! - [`Recovered`]: what an earlier run left behind, for replay.
 //!
-//! The bytes on the disk are described in [`format`].
+//! The bytes on the disk are described in [`mod@format`].
 //!
 //! # What always holds
 //!

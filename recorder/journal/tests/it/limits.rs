@@ -164,3 +164,14 @@ fn a_summary_tells_what_the_first_packet_looked_like() {
     assert_eq!((summary.packets, summary.bytes, summary.end), (2, 115, None));
     assert_eq!((summary.opened.as_nanos(), summary.last.as_nanos()), (5, 9));
 }
+
+#[test]
+fn a_forgotten_flow_gives_its_buffer_back() {
+    let mut bench = Bench::new(&WriterOptions { chunks_max: 1, ..small() });
+    for time in 0..10 {
+        let appended = bench.writer.media(&key(0), packet(&datagram(0, time, 10))).unwrap();
+        assert!(appended.opened);
+        assert!(bench.writer.forget_flow(appended.flow));
+    }
+    assert_eq!((bench.writer.seal_all(), bench.writer.pending()), (0, 0));
+}

@@ -1,7 +1,5 @@
 //! From a frame to its packets: the layers, one after the other.
 
-use std::time::Duration;
-
 use base::limits::SIP_MESSAGE_BYTES_MAX;
 use base::{Domain, FlowKey, Ledger, Outcome, Timestamp, Transport};
 use capture::Frame;
@@ -13,7 +11,7 @@ use crate::tcp::{self, Connections};
 use crate::{Guess, Handled, Packet, guess, ipv6, link, sip, udp};
 
 /// How often old state is looked for, on the capture clock.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+const UPKEEP_INTERVAL_NANOSECONDS: u64 = 1_000_000_000;
 
 /// The demultiplexer of one capture core.
 ///
@@ -68,7 +66,7 @@ impl Demux {
     ) -> Handled {
         // Either way round: a clock that is set back does not stop the upkeep.
         let since = frame.time.as_nanos().abs_diff(self.last_upkeep.as_nanos());
-        if u128::from(since) >= UPKEEP_INTERVAL.as_nanos() {
+        if since >= UPKEEP_INTERVAL_NANOSECONDS {
             self.upkeep(frame.time, ledger, emit);
         }
         self.dissect(frame, ledger, emit).unwrap_or_else(Handled::Ended)

@@ -8,12 +8,14 @@
 mod cli;
 mod clock;
 mod commands;
+mod conductor;
 mod data_dir;
 pub mod engine;
 mod finish;
 mod journal_thread;
 mod output;
 mod progress;
+mod recovery;
 mod replay;
 mod sealed;
 pub mod synth;

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use base::ledger::Note;
-use base::{Ledger, Timestamp};
+use base::{Endpoint, Ledger, Timestamp};
 use capture::pace::Pacer;
 use capture::{Frame, Merged, Poll, Source as _};
 use dialog::{EndReason, Handled, SipInput};
 
 use crate::clock;
-use crate::engine::{Command, Engine, FlowRef, Report, Totals};
-use crate::finish::{Done, Pool};
+use crate::conductor::{Conductor, Cores, Tally};
+use crate::engine::{Engine, FlowRef, Report, Ticket, Totals};
 use crate::journal_thread::JournalThread;
 use crate::progress::Progress;
 use crate::worker::{Seen, Surroundings, Worker};
@@ -27,19 +27,6 @@ pub(crate) const CORE: u8 = 0;
 const SEAL_EVERY: Duration = Duration::from_millis(250);
 /// How often the journal is asked to let go of what is finished, on the capture clock.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
-
-/// What became of the jobs.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Recordings made.
-    pub(crate) recorded: u64,
-    /// Of those, the ones of which something is missing.
-    pub(crate) incomplete: u64,
-    /// Calls that an earlier run had recorded.
-    pub(crate) already_there: u64,
-    /// Packets of jobs that held too little to keep.
-    pub(crate) unclaimed_packets: u64,
-}
 
 /// What a replay came to.
 #[derive(Debug)]
@@ -53,37 +40,22 @@ pub(crate) struct Replayed {
 
 /// A replay under way.
 pub(crate) struct Replay {
-    worker: Worker,
-    engine: Engine,
-    journal: JournalThread,
-    pool: Pool,
+    core: Core,
+    conductor: Conductor,
     pacer: Option<Pacer>,
     began: Instant,
-    seal_due: Timestamp,
     release_due: Timestamp,
-    tally: Tally,
-    failure: Option<anyhow::Error>,
 }
 
 impl Replay {
     pub(crate) fn new(
         worker: Worker,
         journal: JournalThread,
-        pool: Pool,
+        conductor: Conductor,
         pacer: Option<Pacer>,
     ) -> Self {
-        Self {
-            worker,
-            engine: Engine::new(true),
-            journal,
-            pool,
-            pacer,
-            began: clock::instant(),
-            seal_due: Timestamp::ZERO,
-            release_due: Timestamp::ZERO,
-            tally: Tally::default(),
-            failure: None,
-        }
+        let core = Core { worker, journal, seal_due: Timestamp::ZERO };
+        Self { core, conductor, pacer, began: clock::instant(), release_due: Timestamp::ZERO }
     }
 
     /// Reads the files to their end and waits until every call in them is stored.
@@ -98,15 +70,15 @@ impl Replay {
                 Err(error) => errors.push(error.into()),
             }
             progress.at(source.progress().read_bytes);
-            self.collect(false);
+            self.conductor.collect(false);
             self.check()?;
         }
         progress.done();
-        self.end(EndReason::CaptureEnd)?;
-        let ledger = self.worker.ledger().clone();
-        let Self { engine, tally, journal, pool, .. } = self;
-        pool.stop()?;
+        self.end()?;
+        let Self { core: Core { worker, journal, .. }, conductor, .. } = self;
+        let (engine, tally) = conductor.stop()?;
         journal.stop()?;
+        let ledger = worker.ledger().clone();
         if !ledger.balances() {
             bail!(
                 "the packet ledger does not balance; please report this with the capture:\n{ledger}"
@@ -117,121 +89,108 @@ impl Replay {
 
     /// Whether it makes sense to go on.
     fn check(&mut self) -> Result<()> {
-        if let Some(failure) =
-            self.failure.take().or_else(|| self.journal.failure().map(Into::into))
-        {
-            return Err(failure);
+        match self.core.journal.failure() {
+            Some(failure) => Err(failure.into()),
+            None => self.conductor.check(),
         }
-        Ok(())
     }
 
     #[inline]
     fn frame(&mut self, frame: &Frame<'_>) {
-        if self.failure.is_some() {
-            return;
-        }
         if let Some(pacer) = &mut self.pacer {
             wait(pacer.wait(frame.time, self.began.elapsed()));
         }
-        if frame.time >= self.engine.due() {
+        if frame.time >= self.conductor.engine.due() {
             self.tick(frame.time);
         }
-        let mut surroundings =
-            Replaying { engine: &mut self.engine, journal: &self.journal, malformed: 0, full: 0 };
+        self.core.frame(frame, &mut self.conductor.engine);
+        if self.conductor.engine.has_commands() {
+            self.conductor.obey(&mut self.core);
+        }
+    }
+
+    #[cold]
+    fn tick(&mut self, time: Timestamp) {
+        self.conductor.engine.advance(time);
+        self.core.seal_aged(time);
+        if time >= self.release_due {
+            self.core.release(self.conductor.engine.needed_since());
+            self.release_due = time.plus(RELEASE_EVERY);
+        }
+        self.conductor.obey(&mut self.core);
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.core.finish(&mut self.conductor.engine);
+        let ended = self.conductor.end(EndReason::CaptureEnd, &mut self.core);
+        self.check().and(ended)
+    }
+}
+
+/// The one capture core: the worker, and the thread behind its journal.
+struct Core {
+    worker: Worker,
+    journal: JournalThread,
+    seal_due: Timestamp,
+}
+
+impl Core {
+    #[inline]
+    fn frame(&mut self, frame: &Frame<'_>, engine: &mut Engine) {
+        let mut surroundings = Replaying { engine, journal: &self.journal, malformed: 0, full: 0 };
         self.worker.frame(frame, &mut surroundings);
         let (malformed, full) = (surroundings.malformed, surroundings.full);
         if malformed + full > 0 {
             self.worker.note(Note::SipMalformed, malformed);
             self.worker.note(Note::SipTableFull, full);
         }
-        if self.engine.has_commands() {
-            self.obey();
-        }
     }
 
-    #[cold]
-    fn tick(&mut self, time: Timestamp) {
-        self.engine.advance(time);
+    fn finish(&mut self, engine: &mut Engine) {
+        let mut surroundings = Replaying { engine, journal: &self.journal, malformed: 0, full: 0 };
+        self.worker.finish(&mut surroundings);
+        self.worker.note(Note::SipMalformed, surroundings.malformed);
+        self.worker.note(Note::SipTableFull, surroundings.full);
+    }
+
+    fn seal_aged(&mut self, time: Timestamp) {
         if time >= self.seal_due {
             self.worker.journal().seal_aged(time);
             self.seal_due = time.plus(SEAL_EVERY);
         }
-        if time >= self.release_due {
-            let needed_since = self.engine.needed_since();
-            self.worker.journal().release_signalling_before(needed_since);
-            self.journal.release_before(self.worker.journal().needed_from());
-            self.release_due = time.plus(RELEASE_EVERY);
-        }
-        self.obey();
     }
 
-    /// Carries out what the engine wants.
-    fn obey(&mut self) {
-        while let Some(command) = self.engine.next_command() {
-            match command {
-                Command::Expect(endpoint) => self.worker.expect(endpoint),
-                Command::Unexpect(endpoint) => self.worker.unexpect(endpoint),
-                Command::Report(flow, ticket) => {
-                    let found = self.worker.report(flow.flow);
-                    self.engine.report(Report { flow, ticket, found });
-                }
-                Command::Release(flow, before) => {
-                    self.worker.journal().release_before(flow.flow, before)
-                }
-                Command::Drop(flow) => {
-                    self.worker.journal().forget_flow(flow.flow);
-                }
-                Command::Finish(job) => {
-                    if self.pool.is_full() {
-                        self.collect(true);
-                    }
-                    self.pool.start(*job);
-                }
-            }
+    /// Lets go of segments that nothing needs any more.
+    fn release(&mut self, signalling_before: Timestamp) {
+        self.worker.journal().release_signalling_before(signalling_before);
+        self.journal.release_before(self.worker.journal().needed_from());
+    }
+}
+
+impl Cores for Core {
+    fn expect(&mut self, endpoint: Endpoint) {
+        self.worker.expect(endpoint);
+    }
+
+    fn unexpect(&mut self, endpoint: Endpoint) {
+        self.worker.unexpect(endpoint);
+    }
+
+    fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report> {
+        let FlowRef::Core(_, id) = flow else { return None };
+        Some(Report { flow, ticket, found: self.worker.report(id) })
+    }
+
+    fn release(&mut self, flow: FlowRef, before: Timestamp) {
+        if let FlowRef::Core(_, id) = flow {
+            self.worker.journal().release_before(id, before);
         }
     }
 
-    /// Takes finished jobs back; with `wait`, at least one.
-    fn collect(&mut self, mut wait: bool) {
-        while let Some((key, done)) = self.pool.next(wait) {
-            wait = false;
-            match done {
-                Ok(Done::Recorded { complete }) => {
-                    self.tally.recorded += 1;
-                    self.tally.incomplete += u64::from(!complete);
-                }
-                Ok(Done::AlreadyThere) => self.tally.already_there += 1,
-                Ok(Done::NothingToKeep { packets }) => self.tally.unclaimed_packets += packets,
-                Err(error) => self.failure = Some(self.failure.take().unwrap_or(error)),
-            }
-            self.engine.finished(key);
+    fn forget(&mut self, flow: FlowRef) {
+        if let FlowRef::Core(_, id) = flow {
+            self.worker.journal().forget_flow(id);
         }
-    }
-
-    fn end(&mut self, reason: EndReason) -> Result<()> {
-        let mut surroundings =
-            Replaying { engine: &mut self.engine, journal: &self.journal, malformed: 0, full: 0 };
-        self.worker.finish(&mut surroundings);
-        self.engine.end(reason);
-        self.drain();
-        // What the calls did not claim; and what came after that was found.
-        for _ in 0..2 {
-            self.engine.sweep();
-            self.drain();
-        }
-        self.check()
-    }
-
-    /// Obeys until there is nothing left to do.
-    fn drain(&mut self) {
-        self.obey();
-        let progress = Progress::count(self.pool.running() as u64, "finishing");
-        while self.pool.running() > 0 {
-            self.collect(true);
-            self.obey();
-            progress.left(self.pool.running() as u64);
-        }
-        progress.done();
     }
 }
 
@@ -254,7 +213,7 @@ impl Surroundings for Replaying<'_> {
                 }
             }
             Seen::Flow { time, key, flow } => {
-                self.engine.flow_opened(FlowRef { core: CORE, flow }, key, time)
+                self.engine.flow_opened(FlowRef::Core(CORE, flow), key, time)
             }
         }
     }

@@ -19,12 +19,14 @@ use store::Recordings;
 
 use super::Verdict;
 use crate::cli::Replay as Arguments;
+use crate::conductor::Conductor;
 use crate::data_dir::{DataDir, node_name};
+use crate::engine::Engine;
 use crate::finish::{Finisher, Pool};
 use crate::journal_thread::JournalThread;
 use crate::replay::{CORE, Replay, Replayed};
 use crate::worker::Worker;
-use crate::{clock, output};
+use crate::{clock, output, recovery};
 
 /// How much of a file tells it from another; its size does the rest.
 const FINGERPRINT_BYTES: u64 = 64 * 1024;
@@ -33,18 +35,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     let began = clock::instant();
     let source = source_id(&arguments.files)?;
     let data = DataDir::create(&arguments.out)?;
-    let journal = open_journal(&data, source)?;
-    let (writer, appender) = journal.core(CORE, &WriterOptions::default(), clock::now())?;
+    let journal =
+        Journal::open(&data.journal(), JournalKey::load_or_create(&data.journal_key())?, source)?;
     let recordings = Arc::new(Recordings::open(&data.recordings())?);
-    let finisher = finisher(arguments, &data, &journal, &recordings)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let pool = Pool::new(finisher, recordings, data.catalog(), threads)?;
+    let conductor = |engine| conductor(engine, arguments, &data, &journal, &recordings);
+    recover(&journal, source, &conductor)?;
+    let (writer, appender) = journal.core(CORE, &WriterOptions::default(), clock::now())?;
     let pacer = arguments.rate.map(Pacer::new);
-    let replay = Replay::new(Worker::new(writer), JournalThread::start(appender)?, pool, pacer);
+    let journal_thread = JournalThread::start(appender)?;
+    let replay =
+        Replay::new(Worker::new(writer), journal_thread, conductor(Engine::new(true))?, pacer);
     let replayed = replay.run(&arguments.files)?;
     // Everything is stored: the journal has done its work.
     drop(journal);
-    open_journal(&data, source)?;
+    let key = JournalKey::load_or_create(&data.journal_key())?;
+    Journal::open(&data.journal(), key, source)?.discard_earlier_runs()?;
     tell(&replayed, arguments, began.elapsed())?;
     for error in &replayed.errors {
         eprintln!("spanreel: {error:#}; what came before it is finished");
@@ -52,28 +57,44 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     Ok(if replayed.errors.is_empty() { Verdict::Done } else { Verdict::Bad })
 }
 
-/// Opens the journal. What an earlier, killed replay left there is not needed: the capture is still there, and
-/// recordings that it had finished are found by their ids.
-fn open_journal(data: &DataDir, source: SourceId) -> Result<Journal> {
-    let key = JournalKey::load_or_create(&data.journal_key())?;
-    let journal = Journal::open(&data.journal(), key, source)?;
+/// Sees to what a killed run left in the journal. Was it a replay of these same files, nothing is needed: they
+/// are read again, and recordings that it had finished are found by their ids. Anything else is finished first.
+fn recover(
+    journal: &Journal,
+    source: SourceId,
+    conductor: &impl Fn(Engine) -> Result<Conductor>,
+) -> Result<()> {
+    let recovered = journal.recover()?;
+    if recovered.segments.iter().any(|segment| segment.header.source != source) {
+        let mut conductor = conductor(Engine::new(true))?;
+        recovery::run(&recovered, &journal.reader(), &mut conductor)?;
+        let (_, tally) = conductor.stop()?;
+        eprintln!(
+            "spanreel: an earlier run was stopped before its end; {} recordings were made of its journal",
+            tally.recorded
+        );
+    }
     journal.discard_earlier_runs()?;
-    Ok(journal)
+    Ok(())
 }
 
-fn finisher(
+fn conductor(
+    engine: Engine,
     arguments: &Arguments,
     data: &DataDir,
     journal: &Journal,
     recordings: &Arc<Recordings>,
-) -> Result<Finisher> {
+) -> Result<Conductor> {
     let layout = if arguments.mono { Layout::Mono } else { Layout::Stereo };
     let media_file_limit = Duration::from_secs(60 * u64::from(arguments.media_file_minutes));
     let params = Params { layout, media_file_limit, ..Params::default() };
     let sealer = if arguments.no_seal { None } else { Some(data.sealer(&arguments.certificates)?) };
     let keys = (sealer, data.signer()?);
     let places = (Arc::clone(recordings), data.catalog());
-    Finisher::new(journal.reader(), params, keys, places, node_name())
+    let finisher = Finisher::new(journal.reader(), params, keys, places, node_name())?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = Pool::new(finisher, Arc::clone(recordings), data.catalog(), threads)?;
+    Ok(Conductor::new(engine, pool))
 }
 
 /// Tells one set of capture files from another, wherever they lie.

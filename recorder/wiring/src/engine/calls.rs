@@ -142,8 +142,9 @@ impl Engine {
         state.phase = Phase::Finishing;
         let endpoints = state.endpoints.clone();
         let reports = std::mem::take(&mut state.reports);
+        let closed = self.closing_time();
         for endpoint in &endpoints {
-            self.ownership.close(*endpoint, key, self.now);
+            self.ownership.close(*endpoint, key, closed);
         }
         let claims = self.claims(key, &endpoints, &reports);
         let Some(call) = self.dialogs.forget(key) else { return };
@@ -226,7 +227,11 @@ impl Engine {
             let Some(chain) = summary.end else { continue };
             let Some(entry) = self.flows.get_mut(flow) else { continue };
             // What was finished before is not taken again; a call that ends late may well lie before it.
-            let from = if entry.free_from < owner.until { owner.from.max(entry.free_from) } else { owner.from };
+            let from = if entry.free_from < owner.until {
+                owner.from.max(entry.free_from)
+            } else {
+                owner.from
+            };
             if summary.last < from || summary.opened >= owner.until {
                 continue;
             }

@@ -5,13 +5,13 @@ use dialog::CallKey;
 use hashbrown::HashMap;
 use journal::FlowId;
 
-/// A flow of one capture core.
+/// A flow, wherever it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowRef {
-    /// Which core saw it.
-    pub core: u8,
-    /// Its number there.
-    pub flow: FlowId,
+pub enum FlowRef {
+    /// By this capture core, under this number.
+    Core(u8, FlowId),
+    /// By an earlier run, in this place of what was recovered.
+    Recovered(u32),
 }
 
 /// What is known of one flow.

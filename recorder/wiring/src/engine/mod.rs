@@ -216,6 +216,11 @@ impl Engine {
         self.totals
     }
 
+    /// The first moment that a job begun now does not see: after every packet taken so far.
+    fn closing_time(&self) -> Timestamp {
+        if self.ending { Timestamp::MAX } else { self.now.plus(Duration::from_nanos(1)) }
+    }
+
     fn schedule(&mut self, due: Timestamp, task: Task) {
         self.tasks += 1;
         self.agenda.insert((due, self.tasks), task);

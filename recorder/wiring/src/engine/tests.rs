@@ -27,9 +27,7 @@ impl Surroundings for Engine {
             Seen::Sip { time, key, transport, message } => {
                 self.signalling(SipInput { time, key, transport, message });
             }
-            Seen::Flow { time, key, flow } => {
-                self.flow_opened(FlowRef { core: 0, flow }, key, time)
-            }
+            Seen::Flow { time, key, flow } => self.flow_opened(FlowRef::Core(0, flow), key, time),
         }
     }
 
@@ -119,13 +117,13 @@ impl Scene {
                 Command::Expect(endpoint) => self.worker.expect(endpoint),
                 Command::Unexpect(endpoint) => self.worker.unexpect(endpoint),
                 Command::Report(flow, ticket) => {
-                    let found = self.worker.report(flow.flow);
+                    let found = self.worker.report(id(flow));
                     self.engine.report(Report { flow, ticket, found });
                 }
                 Command::Release(flow, before) => {
-                    self.worker.journal().release_before(flow.flow, before)
+                    self.worker.journal().release_before(id(flow), before)
                 }
-                Command::Drop(flow) => assert!(self.worker.journal().forget_flow(flow.flow)),
+                Command::Drop(flow) => assert!(self.worker.journal().forget_flow(id(flow))),
                 Command::Finish(job) => {
                     self.engine.finished(job.key);
                     self.jobs.push(*job);
@@ -133,6 +131,11 @@ impl Scene {
             }
         }
     }
+}
+
+fn id(flow: FlowRef) -> journal::FlowId {
+    let FlowRef::Core(0, id) = flow else { panic!("{flow:?}") };
+    id
 }
 
 fn at(ms: u64) -> Timestamp {

@@ -104,7 +104,7 @@ impl Engine {
 
     fn keep(&mut self, mut claims: Vec<Claim>) {
         let Some(first) = claims.first().map(|claim| claim.flow) else { return };
-        let until = self.now.plus(Duration::from_nanos(1));
+        let until = self.closing_time();
         for (index, claim) in claims.iter_mut().enumerate() {
             claim.side = if index == 0 { Side::Caller } else { Side::Callee };
             claim.until = until;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use base::RecordingId;
 use base::recording::Recording;
+use dialog::EndReason;
 use journal::{Packets, ReadError, Reader, Window};
 use media::{CallInput, Finished, FlowInput, Params};
 use seal::{Manifest, Sealer, Signer, manifest};
@@ -82,7 +83,8 @@ impl Finisher {
             flows.iter().filter_map(|flow| flow.packets.first()).map(|packet| packet.time).min();
         let first = first.unwrap_or_default();
         let (id, start) = (subject.id(first), subject.start(first));
-        if self.is_kept(id)? {
+        let kept = self.kept(id)?;
+        if kept.as_ref().is_some_and(|kept| !was_cut_short(kept)) {
             return Ok(Made::Nothing(Done::AlreadyThere));
         }
         let call = CallInput { start, tags: subject.tags(start) };
@@ -95,14 +97,21 @@ impl Finisher {
         let recording = metadata::recording(&subject, id, start, &finished, &self.node);
         drop(flows);
         drop(packets);
-        self.seal_all(recording, finished)
+        match kept {
+            Some(kept) if kept.stop_time >= recording.stop_time => {
+                Ok(Made::Nothing(Done::AlreadyThere))
+            }
+            Some(_) => self.seal_all(recording, finished, Existing::Supersede),
+            None => self.seal_all(recording, finished, Existing::Keep),
+        }
     }
 
-    fn is_kept(&self, id: RecordingId) -> Result<bool> {
+    /// The recording that an earlier run made of the same call.
+    fn kept(&self, id: RecordingId) -> Result<Option<Recording>> {
         let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         match catalog.get(id) {
-            Ok(_) => Ok(self.recordings.contains(id)),
-            Err(CatalogError::NotFound(_)) => Ok(false),
+            Ok(recording) => Ok(Some(recording).filter(|_| self.recordings.contains(id))),
+            Err(CatalogError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -123,7 +132,12 @@ impl Finisher {
         Ok(packets)
     }
 
-    fn seal_all(&self, mut recording: Recording, finished: Finished) -> Result<Made> {
+    fn seal_all(
+        &self,
+        mut recording: Recording,
+        finished: Finished,
+        existing: Existing,
+    ) -> Result<Made> {
         let created = clock::now();
         let mut manifest = Manifest::new(recording.id, created, &self.node, &recording.build);
         manifest.complete = recording.complete;
@@ -146,7 +160,7 @@ impl Finisher {
         let signature = self.signer.sign(&manifest, created)?;
         files.push((manifest::MANIFEST_NAME.into(), manifest));
         files.push((manifest::SIGNATURE_NAME.into(), signature));
-        Ok(Made::Recording { recording: Box::new(recording), files, existing: Existing::Keep })
+        Ok(Made::Recording { recording: Box::new(recording), files, existing })
     }
 
     /// One file as it is stored, and its place in the manifest.
@@ -160,6 +174,13 @@ impl Finisher {
         let entry = manifest::File::new(name, media_type, &plain, sealed.as_deref());
         Ok((entry, sealed.unwrap_or(plain)))
     }
+}
+
+/// Whether the earlier run saw less of the call than there may be: a fuller one then takes its place.
+fn was_cut_short(recording: &Recording) -> bool {
+    let cut_short = [EndReason::CaptureEnd, EndReason::Interrupted, EndReason::Timeout];
+    recording.call_id.is_none()
+        || cut_short.iter().any(|reason| recording.end_reason == reason.to_string())
 }
 
 /// A call that was answered, or that has media. Without signalling, a stream of some length.

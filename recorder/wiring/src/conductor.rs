@@ -1,0 +1,132 @@
+//! Carries out what the engine wants, whoever feeds it: capture files, a crashed journal, live cores.
+
+use anyhow::{Error, Result};
+use base::{Endpoint, Timestamp};
+use dialog::EndReason;
+
+use crate::engine::{Command, Engine, FlowRef, Report, Ticket};
+use crate::finish::{Done, Pool};
+use crate::progress::Progress;
+
+/// The capture cores, as the engine's commands see them.
+pub(crate) trait Cores {
+    /// Whatever comes to or from this endpoint is media.
+    fn expect(&mut self, endpoint: Endpoint);
+
+    /// No longer.
+    fn unexpect(&mut self, endpoint: Endpoint);
+
+    /// Seals a flow and tells what is known of it, at once or later.
+    fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report>;
+
+    /// Packets of the flow before this time are no longer needed.
+    fn release(&mut self, flow: FlowRef, before: Timestamp);
+
+    /// Nothing of the flow is needed.
+    fn forget(&mut self, flow: FlowRef);
+}
+
+/// What became of the jobs.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Recordings made.
+    pub(crate) recorded: u64,
+    /// Of those, the ones of which something is missing.
+    pub(crate) incomplete: u64,
+    /// Calls that an earlier run had recorded.
+    pub(crate) already_there: u64,
+    /// Packets of jobs that held too little to keep.
+    pub(crate) unclaimed_packets: u64,
+}
+
+/// The engine with the threads that finish its jobs.
+pub(crate) struct Conductor {
+    pub(crate) engine: Engine,
+    pool: Pool,
+    tally: Tally,
+    failure: Option<Error>,
+}
+
+impl Conductor {
+    pub(crate) fn new(engine: Engine, pool: Pool) -> Self {
+        Self { engine, pool, tally: Tally::default(), failure: None }
+    }
+
+    /// Carries out what the engine wants.
+    pub(crate) fn obey(&mut self, cores: &mut impl Cores) {
+        while let Some(command) = self.engine.next_command() {
+            match command {
+                Command::Expect(endpoint) => cores.expect(endpoint),
+                Command::Unexpect(endpoint) => cores.unexpect(endpoint),
+                Command::Report(flow, ticket) => {
+                    if let Some(report) = cores.report(flow, ticket) {
+                        self.engine.report(report);
+                    }
+                }
+                Command::Release(flow, before) => cores.release(flow, before),
+                Command::Drop(flow) => cores.forget(flow),
+                Command::Finish(job) => {
+                    if self.pool.is_full() {
+                        self.collect(true);
+                    }
+                    self.pool.start(*job);
+                }
+            }
+        }
+    }
+
+    /// Takes finished jobs back; with `wait`, at least one.
+    pub(crate) fn collect(&mut self, mut wait: bool) {
+        while let Some((key, done)) = self.pool.next(wait) {
+            wait = false;
+            match done {
+                Ok(Done::Recorded { complete }) => {
+                    self.tally.recorded += 1;
+                    self.tally.incomplete += u64::from(!complete);
+                }
+                Ok(Done::AlreadyThere) => self.tally.already_there += 1,
+                Ok(Done::NothingToKeep { packets }) => self.tally.unclaimed_packets += packets,
+                Err(error) => self.failure = Some(self.failure.take().unwrap_or(error)),
+            }
+            self.engine.finished(key);
+        }
+    }
+
+    /// Obeys until every job is done.
+    fn drain(&mut self, cores: &mut impl Cores) {
+        self.obey(cores);
+        let progress = Progress::count(self.pool.running() as u64, "finishing");
+        while self.pool.running() > 0 {
+            self.collect(true);
+            self.obey(cores);
+            progress.left(self.pool.running() as u64);
+        }
+        progress.done();
+    }
+
+    /// Nothing more will be seen: every call ends, for `reason` if it was still up, and is finished.
+    ///
+    /// # Errors
+    /// The first job that failed.
+    pub(crate) fn end(&mut self, reason: EndReason, cores: &mut impl Cores) -> Result<()> {
+        self.engine.end(reason);
+        self.drain(cores);
+        // What the calls did not claim; and what came after that was found.
+        for _ in 0..2 {
+            self.engine.sweep();
+            self.drain(cores);
+        }
+        self.check()
+    }
+
+    /// The first job that failed, once.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Ends the threads, and gives the engine back.
+    pub(crate) fn stop(self) -> Result<(Engine, Tally)> {
+        self.pool.stop()?;
+        Ok((self.engine, self.tally))
+    }
+}

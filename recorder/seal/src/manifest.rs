@@ -139,13 +139,16 @@ impl Manifest {
 
     /// The bytes of `manifest.json`: what is signed. The same manifest always gives the same bytes.
     ///
+    /// Lines end with CR LF, the canonical form of text in S/MIME (RFC 8551, 3.1.1): `openssl cms -verify`
+    /// finds the signature good with `-binary` and without.
+    ///
     /// # Errors
     /// Never for what [`Manifest::from_json`] would take back; that is checked.
     pub fn to_json(&self) -> Result<Vec<u8>, ManifestError> {
         self.check()?;
-        let mut json = serde_json::to_vec_pretty(self)?;
-        json.push(b'\n');
-        Ok(json)
+        let pretty = serde_json::to_string_pretty(self)? + "\n";
+        // Strings hold no raw line ends (RFC 8259, 7), so this touches layout only.
+        Ok(pretty.replace('\n', "\r\n").into_bytes())
     }
 
     /// Reads `manifest.json`. It is to be trusted only after its signature was checked.

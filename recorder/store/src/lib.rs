@@ -12,7 +12,7 @@
 //! Invariants:
 //! - A folder without a leading dot is complete and on the disk, whatever happened while it was written.
 //! - The folders are the truth. The catalog says nothing that is not in a `recording.json`.
-//! - [`verify`] trusts nothing but certificates: neither the catalog nor the manifest before its signature.
+//! - [`verify()`] trusts nothing but certificates: neither the catalog nor the manifest before its signature.
 #![forbid(unsafe_code)]
 
 pub mod catalog;

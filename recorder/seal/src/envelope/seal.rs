@@ -20,7 +20,9 @@ pub enum SealError {
     #[error("{0} certificates to seal for are more than {max}", max = limits::RECIPIENTS_MAX)]
     TooManyRecipients(usize),
     /// Larger than [`limits::SEALED_FILE_BYTES_MAX`].
-    #[error("a file of {0} bytes is too large to be sealed as one; split it into files of at most 1 GiB")]
+    #[error(
+        "a file of {0} bytes is too large to be sealed as one; split it into files of at most 1 GiB"
+    )]
     TooLarge(usize),
     /// The library refused; no memory, or no random numbers.
     #[error("the cryptographic library failed to {0}")]

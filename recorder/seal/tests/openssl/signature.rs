@@ -39,6 +39,24 @@ fn openssl_verifies_what_we_sign() {
 }
 
 #[test]
+fn openssl_verifies_a_manifest_also_as_text() {
+    let pki = Pki::new();
+    pki.make("P-256");
+    let id = base::RecordingId::of_call(NOW, &[]);
+    let mut manifest = seal::Manifest::new(id, NOW, "span1", "spanreel");
+    // A line beyond the kilobyte in which OpenSSL reads text.
+    manifest.files.push(seal::manifest::File::new("a", &"x".repeat(5_000), b"", None));
+    let json = manifest.to_json().unwrap();
+    pki.write("manifest.json", &json);
+    pki.write("manifest.p7s", &signer(&pki, "P-256").sign(&json, NOW).unwrap());
+    let args = openssl_verify("P-256.crt");
+    assert_eq!(pki.openssl(&args), json);
+    // Without `-binary`, OpenSSL takes the content for text and makes its line ends CR LF.
+    let as_text: Vec<&str> = args.into_iter().filter(|arg| *arg != "-binary").collect();
+    assert_eq!(pki.openssl(&as_text), json);
+}
+
+#[test]
 fn openssl_verifies_what_created_nodes_sign() {
     let pki = Pki::new();
     for algorithm in [seal::keys::Algorithm::P256, seal::keys::Algorithm::Rsa3072] {

@@ -138,6 +138,9 @@ pub enum CaptureError {
         /// Which file.
         path: PathBuf,
     },
+    /// A network interface cannot be captured from, or not now.
+    #[error(transparent)]
+    Live(#[from] crate::packet_socket::PacketError),
 }
 
 fn remedy(source: &io::Error) -> &'static str {

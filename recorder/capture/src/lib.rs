@@ -4,19 +4,22 @@
 //! are read in the order of time ([`merge`]), at the pace at which they were captured if wanted ([`pace`]).
 //! Out: [`Frame`]s (borrowed bytes, arrival time, link type) from a [`Source`], and errors that say which
 //! packet of which file could not be read. [`write`](mod@write) makes capture files and the packets in them.
+//! Live frames come from [`packet_socket`] and [`xdp`]; [`nic`] knows the interface they come from.
 //!
 //! Invariants:
 //! - A source's memory does not depend on how much it reads, nor on what the file claims about itself.
 //! - Every whole record before damage or a premature end is delivered; then the error comes, once.
 //! - The frames of one file keep their order, whatever their times say.
 //! - A frame is never copied between the read buffer and its receiver, and never allocated for.
-#![deny(unsafe_code)] // expected in the rings and the frame memory of `xdp` only
+#![deny(unsafe_code)] // expected in rings, frame memory and system calls of `nic`, `packet_socket`, `xdp` only
 
 mod error;
 pub mod file;
 mod frame;
 pub mod merge;
+pub mod nic;
 pub mod pace;
+pub mod packet_socket;
 pub mod write;
 pub mod xdp;
 
@@ -24,3 +27,4 @@ pub use error::CaptureError;
 pub use file::FileSource;
 pub use frame::{Frame, LinkType, Poll, Source};
 pub use merge::Merged;
+pub use packet_socket::PacketSource;

@@ -111,7 +111,7 @@ pub const SEGMENTS_OPEN_MAX: usize = 256;
 /// Streams of one side that run at the same time and are given sound; further ones are kept as packets.
 pub const LANES_MAX: usize = 8;
 /// A recording's audio from end to end. Pauses beyond it are left out; sound never is.
-pub const RECORDING_HOURS_MAX: u64 = 48;
+pub const RECORDING_HOURS_MAX: u64 = 24;
 /// Audio files made of one lane; for a recording that would have more, each is longer than asked for.
 pub const AUDIO_PARTS_MAX: u64 = 256;
 /// Gaps listed with one recording; further ones are counted.

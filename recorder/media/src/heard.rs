@@ -71,7 +71,7 @@ pub(crate) fn hear<'a>(
     let Ordered { unique, misfits, counts } = order(stream.packets);
     let main = main_payload_type(&unique);
     let codec = codec_name(&flow.formats, main);
-    let decodable = flow.media == "audio" && !flow.secure;
+    let decodable = is_audio(flow) && !flow.secure;
     let voice = match decodable {
         true => listen(&unique, &flow.formats, reference, encrypted_from),
         false => Voice::default(),
@@ -93,12 +93,16 @@ pub(crate) fn hear<'a>(
     }
 }
 
+fn is_audio(flow: &FlowInput<'_>) -> bool {
+    flow.media.eq_ignore_ascii_case("audio")
+}
+
 fn fate(flow: &FlowInput<'_>, unique: &[Packet<'_>], voice: &Voice<'_>) -> Fate {
     if flow.secure {
         return Fate::Kept("encrypted (SRTP), which is not decrypted yet".to_owned());
     }
     let undecoded = undecoded(&flow.formats, unique, voice.encrypted > 0);
-    if flow.media != "audio" {
+    if !is_audio(flow) {
         return Fate::Kept(format!("{} ({})", undecoded, flow.media));
     }
     match (voice.sounds.is_empty(), voice.other) {

@@ -54,8 +54,8 @@ pub struct Params {
     pub flac_level: u32,
 }
 
-/// Half an hour a file, and level 0: on two-party speech the level 5 that the `flac` program defaults to
-/// saves 4 % of the bytes and takes 2.5 times the time (`flac::encoder`).
+/// Half an hour a file, and level 0. Measured on recorded speech of two parties, A-law, 8 kHz: level 3 saves
+/// 3.5 % of the bytes for 16 % more time; level 5, the `flac` program's own, 3.9 % for 2.3 times the time.
 impl Default for Params {
     fn default() -> Self {
         Self {

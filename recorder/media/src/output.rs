@@ -88,7 +88,7 @@ pub struct Correction {
 pub enum Reason {
     /// The sender's clock runs differently from the recording's.
     Drift,
-    /// Arrival moved against the timestamps for good: the sender paused without counting the pause.
+    /// Arrival moved against the timestamps for good: the sender miscounted a pause, or did not count it.
     Pause,
     /// The timestamps began anew, or jumped where time did not; placed by arrival.
     Restart,

@@ -42,9 +42,9 @@ impl Track {
     /// sender's RTP clock runs, by its sender reports.
     pub(crate) fn new(sounds: &[Sound<'_>], report_ppb: Option<i64>) -> Self {
         let layout = layout::of(sounds);
-        let spans = layout.spans.iter();
         let levels =
-            spans.map(|span| level::of(layout.buckets_of(span), sounds, report_ppb)).collect();
+            |span| level::of(layout.runs_of(span), layout.buckets_of(span), sounds, report_ppb);
+        let levels = layout.spans.iter().map(levels).collect();
         Self { layout, levels }
     }
 

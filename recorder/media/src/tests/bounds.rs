@@ -1,6 +1,7 @@
 //! What a hostile wire cannot do.
 
 use super::*;
+use crate::Layout;
 
 /// Two packets half the timestamp range apart: a second of silence at most, not three days.
 #[test]
@@ -48,8 +49,8 @@ fn far_arrival_times_are_bounded() {
     let mut packets = steady(1, 4, 0);
     packets[2].at = u64::MAX / 4;
     packets[3].at = u64::MAX / 2;
-    let params =
-        Params { media_file_limit: std::time::Duration::from_secs(1), ..Params::default() };
+    let limit = std::time::Duration::from_secs(1);
+    let params = Params { layout: Layout::Mono, media_file_limit: limit, ..Params::default() };
     let done = finished(&[Wire::of(Side::Caller, &packets)], &params);
     assert!(done.files.len() as u64 <= base::limits::AUDIO_PARTS_MAX);
     let hours = done.files.iter().map(|file| file.samples).sum::<u64>() / 8_000 / 3_600;

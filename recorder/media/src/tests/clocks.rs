@@ -314,3 +314,26 @@ fn sender_reports_refine_the_rate() {
     let kept = done.files.iter().find(|file| file.name == "packets.pcapng").unwrap();
     assert_eq!(kept.samples, 240, "the reports themselves are kept");
 }
+
+/// Telephone events whose sender counts half a second for each quarter that passes: each pause is as long
+/// as time says, not as the timestamps do.
+#[test]
+fn pauses_that_timestamps_count_too_long() {
+    let mut packets = steady(1, 3_000, 0);
+    for (index, packet) in packets.iter_mut().enumerate() {
+        let events = (index / 500) as u32;
+        packet.timestamp = packet.timestamp.wrapping_add(events * 4_000);
+        packet.at += u64::from(events) * 250 * MILLI;
+    }
+    let (done, left) = caller_alone(&packets);
+    assert_same(&without_silence(&left), &sound(&packets));
+    let pauses: Vec<_> = silences(&left);
+    let expected: Vec<_> = (1..6).map(|n| (n * 500 * PACKET + (n - 1) * 2_000, 2_000)).collect();
+    assert_eq!(pauses, expected);
+    assert!(
+        done.streams[0]
+            .corrections
+            .iter()
+            .all(|c| (c.samples, c.reason) == (-2_000, Reason::Pause))
+    );
+}

@@ -12,6 +12,10 @@ use crate::sound::{SAMPLE_NANOS, Sound};
 const AHEAD_NANOS_MAX: i64 = 1_000_000_000;
 /// The time over which a floor is taken.
 const BUCKET_NANOS: i64 = 2_000_000_000;
+/// A pause after which packets come that much earlier or later than before it was counted wrong.
+const MISCOUNT_NANOS_MIN: i64 = 200_000_000;
+/// Packets that show how early they can arrive after a pause: no fewer than half a second's.
+const MISCOUNT_PACKETS_MIN: usize = 25;
 /// So many packets settle the floor that [`AHEAD_NANOS_MAX`] counts from.
 const SETTLING_PACKETS: u32 = 64;
 /// From then on it falls by at most one part in this: faster than any clock drifts, too slow for
@@ -49,6 +53,8 @@ pub(crate) struct Bucket {
 pub(crate) struct Span {
     pub(crate) runs: Range<usize>,
     pub(crate) buckets: Range<usize>,
+    /// The silence before it by timestamps, samples, if they were only doubtful.
+    pub(crate) pause: Option<i64>,
 }
 
 /// A stream's spans.
@@ -94,6 +100,14 @@ impl Cadence {
             Self::Steady | Self::Sequence => distance,
         }
     }
+}
+
+/// How a sound follows the one before.
+enum Follows {
+    /// After so many samples of silence.
+    After(i64),
+    /// Its timestamp says nothing, or a pause of so many samples that may be miscounted.
+    Anew(Option<i64>),
 }
 
 /// Lays a stream out.
@@ -166,11 +180,12 @@ impl Builder {
         let mut before: Option<&Sound<'_>> = None;
         for (index, sound) in sounds.iter().enumerate() {
             match before {
-                None => self.begin_span(index, sound),
-                Some(before) => match self.silence(before, sound, sounds.get(index + 1)) {
-                    Some(0) if sound.lost == 0 => {}
-                    Some(pause) => self.begin_run(index, pause, sound.lost),
-                    None => self.begin_span(index, sound),
+                None => self.begin_span(index, sound, None),
+                Some(before) => match self.follows(before, sounds.get(index..).unwrap_or_default())
+                {
+                    Follows::After(0) if sound.lost == 0 => {}
+                    Follows::After(pause) => self.begin_run(index, pause, sound.lost),
+                    Follows::Anew(pause) => self.begin_span(index, sound, pause),
                 },
             }
             self.lay(index, sound);
@@ -180,29 +195,50 @@ impl Builder {
         self.layout
     }
 
-    /// The silence before `sound` in samples; `None` if its timestamp cannot be trusted. Leaves `expected`
-    /// at what `sound`'s own timestamp should be taken for.
-    fn silence(
-        &mut self,
-        before: &Sound<'_>,
-        sound: &Sound<'_>,
-        next: Option<&Sound<'_>>,
-    ) -> Option<i64> {
+    /// How the first of `sounds` follows `before`. Leaves `expected` at what its timestamp should be taken
+    /// for.
+    fn follows(&mut self, before: &Sound<'_>, sounds: &[Sound<'_>]) -> Follows {
+        let Some(sound) = sounds.first() else { return Follows::After(0) };
         if self.cadence == Cadence::Sequence {
             let missing = i64::from(sound.lost).saturating_mul(before.samples());
-            return Some(missing).filter(|missing| !self.is_ahead(sound, *missing));
+            let known = !self.is_ahead(sound, missing);
+            return if known { Follows::After(missing) } else { Follows::Anew(None) };
         }
         let jump = i64::from(sound.timestamp.wrapping_sub(self.expected).cast_signed());
-        if jump == 0 || self.is_slip(sound, next) {
-            return Some(0);
+        if jump == 0 || self.is_slip(sound, sounds.get(1)) {
+            return Follows::After(0);
         }
         self.expected = sound.timestamp;
         let silence = self.cadence.samples(jump);
-        if silence < 0 {
-            // Steps that are a little short: packets overlap in name only, and are laid end to end.
-            return Some(0).filter(|_| -silence <= before.samples());
+        // Steps that are a little short: packets overlap in name only, and are laid end to end.
+        if silence < 0 && -silence <= before.samples() {
+            return Follows::After(0);
         }
-        Some(silence).filter(|silence| !self.is_ahead(sound, *silence))
+        if silence < 0 || self.is_ahead(sound, silence) {
+            return Follows::Anew(None);
+        }
+        if self.is_miscounted(sounds, silence) {
+            return Follows::Anew(Some(silence));
+        }
+        Follows::After(silence)
+    }
+
+    /// Whether `sounds` after `silence` come much earlier or later than those before it.
+    fn is_miscounted(&self, sounds: &[Sound<'_>], silence: i64) -> bool {
+        let mut media_time = self.end + silence;
+        let (mut floor, mut count) = (i64::MAX, 0);
+        let mut expected = self.expected;
+        for sound in sounds.iter().take(SETTLING_PACKETS as usize) {
+            if sound.timestamp != expected || (count > 0 && sound.lost > 0) {
+                break;
+            }
+            floor = floor.min(sound.arrival - media_time * SAMPLE_NANOS);
+            media_time += sound.samples();
+            expected = expected.wrapping_add(self.cadence.units(sound.samples()) as u32);
+            count += 1;
+        }
+        count >= MISCOUNT_PACKETS_MIN
+            && floor.abs_diff(self.floor) > MISCOUNT_NANOS_MIN.unsigned_abs()
     }
 
     /// Whether one timestamp is wrong between right ones.
@@ -217,10 +253,10 @@ impl Builder {
         sound.arrival.saturating_sub(media_time) < self.floor - AHEAD_NANOS_MAX
     }
 
-    fn begin_span(&mut self, index: usize, sound: &Sound<'_>) {
+    fn begin_span(&mut self, index: usize, sound: &Sound<'_>, pause: Option<i64>) {
         self.close_span();
         let (runs, buckets) = (self.layout.runs.len(), self.layout.buckets.len());
-        self.layout.spans.push(Span { runs: runs..runs, buckets: buckets..buckets });
+        self.layout.spans.push(Span { runs: runs..runs, buckets: buckets..buckets, pause });
         self.end = 0;
         self.expected = sound.timestamp;
         (self.floor, self.floor_time) = (sound.arrival, sound.arrival);

@@ -8,7 +8,7 @@
 //!   (or falls: it counted a pause that it did not make). A smaller step is another route, not sound.
 
 use super::drifted;
-use super::layout::Bucket;
+use super::layout::{Bucket, Run};
 use crate::sound::{SAMPLE_NANOS, Sound};
 
 /// Two clocks of 100 ppm in ten minutes, the least that drift must amount to.
@@ -51,8 +51,13 @@ pub(crate) struct Levels {
     pub(crate) steps: Vec<Step>,
 }
 
-/// Reads a span's levels from its buckets.
-pub(crate) fn of(buckets: &[Bucket], sounds: &[Sound<'_>], report_ppb: Option<i64>) -> Levels {
+/// Reads the levels of a span, of these runs and buckets.
+pub(crate) fn of(
+    runs: &[Run],
+    buckets: &[Bucket],
+    sounds: &[Sound<'_>],
+    report_ppb: Option<i64>,
+) -> Levels {
     let Some(origin) = buckets.first().map(|bucket| bucket.time) else { return Levels::default() };
     let drift_ppb = drift(buckets, report_ppb);
     let detrend = |bucket: &Bucket| bucket.floor - drifted(bucket.time - origin, drift_ppb);
@@ -60,7 +65,7 @@ pub(crate) fn of(buckets: &[Bucket], sounds: &[Sound<'_>], report_ppb: Option<i6
     let arrival = buckets.first().and_then(|bucket| sounds.get(bucket.first)).map(|s| s.arrival);
     let earliest = arrival.unwrap_or(i64::MIN) - FIRST_LATE_NANOS_MAX;
     let lowest = floors.iter().take(LASTING_BUCKETS).min().copied().unwrap_or(0).max(earliest);
-    let steps = steps(&floors, lowest, buckets, sounds);
+    let steps = steps(&floors, lowest, buckets, |from, until| jumps(runs, sounds, from, until));
     let first = if steps.is_empty() { low_quarter(floors).max(earliest) } else { lowest };
     Levels { first, origin, drift_ppb, steps }
 }
@@ -120,34 +125,49 @@ fn median_slope(points: &[(i64, i64)]) -> f64 {
     *slopes.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
-/// Where the detrended floors leave `level` for good.
-fn steps(floors: &[i64], mut level: i64, buckets: &[Bucket], sounds: &[Sound<'_>]) -> Vec<Step> {
+/// Where the detrended floors leave `level` for good. `jumps` says where between two sounds arrival jumps
+/// against media time: the most ahead, and the most back.
+fn steps(
+    floors: &[i64],
+    mut level: i64,
+    buckets: &[Bucket],
+    jumps: impl Fn(usize, usize) -> (usize, usize),
+) -> Vec<Step> {
     let mut steps = Vec::new();
     for (index, bucket) in buckets.iter().enumerate() {
-        let window = floors.iter().skip(index).take(LASTING_BUCKETS);
-        let low = window.clone().min().copied().unwrap_or(level);
-        let high = window.clone().max().copied().unwrap_or(level);
-        let lasting = window.len() > 1;
-        let before = if low - level > STEP_NANOS_MIN && (lasting || low - level > STEP_NANOS_SURE) {
-            let from = index.checked_sub(1).and_then(|previous| buckets.get(previous));
-            leap(sounds, from.unwrap_or(bucket).first, bucket.first)
+        let window = || floors.iter().skip(index).take(LASTING_BUCKETS).copied();
+        let low = window().min().unwrap_or(level);
+        let high = window().max().unwrap_or(level);
+        let lasting = window().len() > 1;
+        let from =
+            index.checked_sub(1).and_then(|previous| buckets.get(previous)).unwrap_or(bucket);
+        if low - level > STEP_NANOS_MIN && (lasting || low - level > STEP_NANOS_SURE) {
+            // The bucket in which it rises still has the old floor: this is the next one.
+            level = low;
+            steps.push(Step { before: jumps(from.first, bucket.first).0, level });
         } else if level - high > STEP_NANOS_MIN && lasting {
-            bucket.first
-        } else {
-            continue;
-        };
-        level = low;
-        steps.push(Step { before, level });
+            // The bucket in which it falls has the new floor already. Later ones may fall further.
+            level = window().take(2).min().unwrap_or(level);
+            let until = buckets.get(index + 1).unwrap_or(bucket);
+            steps.push(Step { before: jumps(from.first, until.first).1, level });
+        }
     }
     steps
 }
 
-/// The sound among `from..=until` that came longest after the one before it had ended: where a sender
-/// paused.
-fn leap(sounds: &[Sound<'_>], from: usize, until: usize) -> usize {
-    let wait = |index: &usize| {
-        let (before, sound) = (sounds.get(index.wrapping_sub(1))?, sounds.get(*index)?);
-        Some(sound.arrival - before.arrival - before.samples() * SAMPLE_NANOS)
-    };
-    (from..=until).max_by_key(wait).unwrap_or(until)
+/// The sound after `from`, and up to `until`, that came the longest after its media time since the one
+/// before (where a sender paused without counting), and the one that came the shortest (where it counted
+/// more than it paused).
+fn jumps(runs: &[Run], sounds: &[Sound<'_>], from: usize, until: usize) -> (usize, usize) {
+    let mut runs = runs.iter().skip(runs.partition_point(|run| run.first <= from)).peekable();
+    let (mut ahead, mut back) = ((until, i64::MIN), (until, i64::MAX));
+    let pairs = sounds.iter().zip(sounds.iter().skip(1)).enumerate().skip(from);
+    for (index, (before, sound)) in pairs.take(until.saturating_sub(from)) {
+        let run = runs.next_if(|run| run.first == index + 1);
+        let media = before.samples() + run.map_or(0, |run| run.pause);
+        let jump = sound.arrival - before.arrival - media * SAMPLE_NANOS;
+        ahead = if jump > ahead.1 { (index + 1, jump) } else { ahead };
+        back = if jump < back.1 { (index + 1, jump) } else { back };
+    }
+    (ahead.0, back.0)
 }

@@ -12,6 +12,8 @@ const PAUSE_SAMPLES: i64 = SAMPLES_PER_SECOND / 50;
 const SOUND_SAMPLES: i64 = SAMPLES_PER_SECOND * 3 / 100;
 /// Where timestamps begin anew, arrival places the sound this exactly; less is taken for jitter: 40 ms.
 const RESTART_SAMPLES: i64 = SAMPLES_PER_SECOND / 25;
+/// Where a pause may be miscounted, it is believed within this: 200 ms.
+const MISCOUNT_SAMPLES: i64 = SAMPLES_PER_SECOND / 5;
 /// On both sides of a place that may be quiet: 5 ms.
 const QUIET_BYTES: usize = SAMPLES_PER_SECOND as usize / 200;
 
@@ -74,7 +76,10 @@ pub(super) fn place(
     for (index, (span, levels)) in layout.spans.iter().zip(levels).enumerate() {
         let span_end = layout.spans.get(index + 1).and_then(|next| layout.runs_of(next).first());
         let span_end = span_end.map_or(sounds.len(), |run| run.first);
-        placer.enter(levels, (index == 0).then_some(not_before));
+        match index {
+            0 => placer.enter_first(levels, not_before),
+            _ => placer.enter(span, levels),
+        }
         placer.span(layout, span, levels, span_end);
     }
     placer.placed
@@ -92,27 +97,26 @@ struct Placer<'s, 'a> {
 }
 
 impl Placer<'_, '_> {
-    /// Begins a span: the stream's first (with the bound of where it may begin) or a later one.
-    fn enter(&mut self, levels: &Levels, first: Option<Option<i64>>) {
+    /// Begins the stream's first span, at `not_before` at the earliest.
+    fn enter_first(&mut self, levels: &Levels, not_before: Option<i64>) {
         self.level = levels.first;
         let by_arrival = to_samples(levels.first);
-        match first {
-            Some(not_before) => {
-                self.shift = not_before.unwrap_or(by_arrival).max(by_arrival);
-                let samples = self.shift - by_arrival;
-                self.record(self.shift, samples, Reason::Seam);
-            }
-            None => {
-                let silence = by_arrival - self.placed.end;
-                let jitter = silence.abs() <= RESTART_SAMPLES;
-                self.shift = if jitter { self.placed.end } else { by_arrival.max(self.placed.end) };
-                if jitter {
-                    self.level = self.shift * SAMPLE_NANOS;
-                }
-                self.record(self.placed.end, self.shift - self.placed.end, Reason::Restart);
-                self.reason = if silence < 0 { Reason::Restart } else { Reason::Drift };
-            }
-        }
+        self.shift = not_before.unwrap_or(by_arrival).max(by_arrival);
+        self.record(self.shift, self.shift - by_arrival, Reason::Seam);
+    }
+
+    /// Begins a later span: by arrival, unless what timestamps say (nothing, or a doubtful pause) is near.
+    fn enter(&mut self, span: &Span, levels: &Levels) {
+        let asked = self.placed.end + span.pause.unwrap_or(0);
+        let by_arrival = to_samples(levels.first);
+        let near = if span.pause.is_some() { MISCOUNT_SAMPLES } else { RESTART_SAMPLES };
+        let agrees = (by_arrival - asked).abs() <= near;
+        self.shift = if agrees { asked } else { by_arrival.max(self.placed.end) };
+        self.level = if agrees { asked * SAMPLE_NANOS } else { levels.first };
+        let reason = if span.pause.is_some() { Reason::Pause } else { Reason::Restart };
+        self.record(self.placed.end, self.shift - asked, reason);
+        // What could not be taken back here is in the next pauses.
+        self.reason = if by_arrival < self.shift { reason } else { Reason::Drift };
     }
 
     fn span(&mut self, layout: &Layout, span: &Span, levels: &Levels, span_end: usize) {

@@ -138,6 +138,18 @@ impl Statistics {
     }
 }
 
+/// These counts; all others are zero.
+impl FromIterator<(Counter, u64)> for Statistics {
+    #[expect(clippy::indexing_slicing, reason = "the array has one place per variant")]
+    fn from_iter<T: IntoIterator<Item = (Counter, u64)>>(counts: T) -> Self {
+        let mut statistics = Self::default();
+        for (counter, count) in counts {
+            statistics.0[counter as usize] = count;
+        }
+        statistics
+    }
+}
+
 /// A table: a line per count that is not zero.
 impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -44,8 +44,10 @@ pub const VLAN_STRIPPING: &str = "rx-vlan-hw-parse";
 /// An interface's switchable features, by the kernel's names (`ethtool -k` shortens some of them).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    active: Vec<String>,
-    changeable: Vec<String>,
+    /// Those in force.
+    pub active: Vec<String>,
+    /// Those that can be switched.
+    pub changeable: Vec<String>,
 }
 
 impl Features {

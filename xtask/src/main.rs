@@ -15,7 +15,7 @@ usage: cargo xtask COMMAND
 
   demo [CAPTURE]   record a capture (one of synthetic calls if none is given), list, verify and play it
   test             everything that CI runs: format, lints, licences, tests, fuzz targets
-  fuzz [SECONDS]   every fuzz target for that long each [60], with coverage if nightly is there
+  fuzz [SECONDS]   every fuzz target for that long each [60], guided by coverage
   setup            install what the others need";
 
 fn main() -> ExitCode {

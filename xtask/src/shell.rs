@@ -19,7 +19,21 @@ pub(crate) fn target() -> PathBuf {
 
 /// Runs `program` in the workspace's root and wants it to succeed.
 pub(crate) fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: &[S]) -> Result<()> {
+    succeed(command(program, arguments))
+}
+
+/// The same with an environment variable.
+pub(crate) fn run_with<S: AsRef<OsStr>>(
+    (name, value): (&str, &str),
+    program: impl AsRef<OsStr>,
+    arguments: &[S],
+) -> Result<()> {
     let mut command = command(program, arguments);
+    command.env(name, value);
+    succeed(command)
+}
+
+fn succeed(mut command: Command) -> Result<()> {
     let shown = show(&command);
     eprintln!("$ {shown}");
     let status = command.status().with_context(|| format!("cannot start: {shown}"))?;

@@ -7,8 +7,12 @@ use crate::shell::{self, cargo, has};
 /// The fuzz targets, one for each parser (`tests/fuzz`).
 const FUZZ_TARGETS: [&str; 7] =
     ["capture_file", "frame", "sip", "sdp", "rtp", "segment", "envelope"];
-/// Runs of each target within the tests: enough to see that it works, not to find much.
-const FUZZ_RUNS: u32 = 20_000;
+/// How long each runs within the tests: enough to see that it works, not to find much.
+const FUZZ_SECONDS: u64 = 5;
+/// What `cargo fuzz` compiles with, as far as stable Rust takes it: coverage counters, no sanitizer.
+const FUZZ_FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+     -Cllvm-args=-sanitizer-coverage-pc-table --cfg fuzzing";
 /// The version whose configuration file `deny.toml` is.
 const DENY_VERSION: &str = "0.20.2";
 
@@ -22,40 +26,32 @@ pub(crate) fn run() -> Result<()> {
     )?;
     shell::run(cargo(), &["test", "--workspace", "--quiet", "--no-run"])?;
     shell::run(cargo(), &["test", "--workspace", "--no-fail-fast"])?;
-    fuzz_smoke()?;
+    fuzz(FUZZ_SECONDS)?;
     licences()
 }
 
-/// Every target on stable, without coverage: finds what falls over at once.
-fn fuzz_smoke() -> Result<()> {
-    let manifest = "tests/fuzz/Cargo.toml";
-    let target = shell::target().join("fuzz");
-    let target = target.to_string_lossy();
-    let common = ["--quiet", "--manifest-path", manifest, "--target-dir", &*target];
-    for name in FUZZ_TARGETS {
-        let mut arguments = vec!["run"];
-        arguments.extend(common);
-        let (runs, corpus) = (format!("-runs={FUZZ_RUNS}"), target_corpus(name)?);
-        arguments.extend(["--bin", name, "--", &*runs, "-max_len=8192", &*corpus]);
-        shell::run(cargo(), &arguments)?;
-    }
-    Ok(())
-}
-
-fn target_corpus(name: &str) -> Result<String> {
-    let folder = shell::target().join("fuzz-corpus").join(name);
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder.to_string_lossy().into_owned())
-}
-
-/// Every target for `seconds`, with coverage feedback: needs nightly and cargo-fuzz.
+/// Every target for `seconds`, guided by coverage. What is found is kept in the target folder.
 pub(crate) fn fuzz(seconds: u64) -> Result<()> {
-    let limit = format!("-max_total_time={seconds}");
+    let folder = shell::target().join("fuzz");
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let shown = folder.to_string_lossy();
+    let build =
+        ["build", "--quiet", "--manifest-path", "tests/fuzz/Cargo.toml", "--target-dir", &*shown];
+    shell::run_with(
+        ("RUSTFLAGS", FUZZ_FLAGS),
+        cargo(),
+        &[&build[..], &["--target", &*triple]].concat(),
+    )?;
     for name in FUZZ_TARGETS {
-        let corpus = target_corpus(name)?;
+        let corpus = folder.join("corpus").join(name);
+        std::fs::create_dir_all(&corpus)?;
+        let program = folder.join(&triple).join("debug").join(name);
+        let limit = format!("-max_total_time={seconds}");
+        let artifacts = format!("-artifact_prefix={shown}/{name}-");
+        let corpus = corpus.to_string_lossy();
         shell::run(
-            "cargo",
-            &["+nightly", "fuzz", "run", "--fuzz-dir", "tests/fuzz", name, &corpus, "--", &limit],
+            program,
+            &[&*corpus, &*limit, &*artifacts, "-max_len=8192", "-print_final_stats=1"],
         )?;
     }
     Ok(())

@@ -122,6 +122,7 @@ impl Placer<'_, '_> {
     fn span(&mut self, layout: &Layout, span: &Span, levels: &Levels, span_end: usize) {
         let runs = layout.runs_of(span);
         let mut steps = levels.steps.iter().peekable();
+        let mut buckets = layout.buckets_of(span).iter().peekable();
         for (index, run) in runs.iter().enumerate() {
             let run_end = runs.get(index + 1).map_or(span_end, |next| next.first);
             while let Some(step) = steps.next_if(|step| step.before <= run.first) {
@@ -132,12 +133,12 @@ impl Placer<'_, '_> {
             while let Some(step) = steps.next_if(|step| step.before < run_end) {
                 marks.push((step.before, Some(step.level)));
             }
-            if levels.drift_ppb != 0 {
-                let buckets = layout.buckets_of(span).iter();
-                let within = buckets.filter(|b| b.first > run.first && b.first < run_end);
-                marks.extend(within.map(|bucket| (bucket.first, None)));
-                marks.sort_by_key(|(at, _)| *at);
+            while let Some(bucket) = buckets.next_if(|bucket| bucket.first < run_end) {
+                if levels.drift_ppb != 0 && bucket.first > run.first {
+                    marks.push((bucket.first, None));
+                }
             }
+            marks.sort_by_key(|(at, _)| *at);
             self.within_run(run_end, &marks, levels);
         }
     }
@@ -159,6 +160,10 @@ impl Placer<'_, '_> {
             }
         }
         let position = run.start + self.shift;
+        assert!(
+            self.placed.pieces.is_empty() || position >= self.placed.end,
+            "sound never overlaps"
+        );
         if run.lost > 0 {
             self.hole(run, position);
         }

@@ -29,8 +29,9 @@ pub fn ethernet(ctx: *mut xdp_md, walk: &mut Walk) -> Result<(), Reason> {
             break;
         }
         let tag = packet.view::<4>(offset).ok_or(Reason::Truncated)?;
-        let ids = walk.meta.vlans << 12 & 0xff_f000 | u32::from(tag.u16::<0>() & 0xfff);
-        walk.meta.vlans = (walk.meta.vlans & 0xff00_0000) + (1 << 24) | ids;
+        let ids = ((walk.meta.vlans << 12) & 0xff_f000) | u32::from(tag.u16::<0>() & 0xfff);
+        let tags = (walk.meta.vlans >> 24) + 1;
+        walk.meta.vlans = (tags << 24) | ids;
         kind = tag.raw16::<2>();
         offset += 4;
     }

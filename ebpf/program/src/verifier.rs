@@ -8,7 +8,8 @@
 //! The opposite trouble is a verifier that knows too much: an offset of 34, 38 or 42 is three programs to it,
 //! each followed by all combinations of what comes next. So what one step of the walk leaves for the next is
 //! in memory whose content the verifier does not track (`walk::Walk`), and each step is a function that is
-//! not inlined.
+//! not inlined. A step has a plain name in the object: a mangled one contains a hash of where the sources
+//! are, and the object would be another on every machine.
 
 use core::arch::asm;
 

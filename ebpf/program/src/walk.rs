@@ -14,7 +14,8 @@ pub const GRE: u32 = 47;
 /// An Ethernet header comes first (0 is no EtherType).
 pub const ETHERNET: u32 = 0;
 
-/// What is known of the packet so far. One per CPU: XDP does not interrupt itself.
+/// What is known of the packet so far. One per CPU: the kernel runs XDP with bottom halves disabled, so it does
+/// not interrupt itself. (A real-time kernel without its lock for bottom halves may: it is not supported.)
 #[repr(C)]
 pub struct Walk {
     /// What user space will be told. The class is 0 until the walk has ended.

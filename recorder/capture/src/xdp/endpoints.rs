@@ -46,8 +46,8 @@ pub fn key(endpoint: base::Endpoint, transport: Transport, place: Place) -> Endp
 /// The endpoint table of one [`Program`](super::Program). One thread owns it and writes it; the program
 /// reads it at the same time.
 ///
-/// A write is a system call: 0.4 us an endpoint here, so a call's four endpoints and their removal cost
-/// 3 us, well below what its SIP messages cost.
+/// A write is a system call: 1.2 us an endpoint on a busy machine, so that a call's four endpoints and their
+/// removal cost 9 us. A thousand calls a second take one percent of a core.
 pub struct Endpoints {
     map: HashMap<MapData, Key, Value>,
     max: u32,

@@ -99,6 +99,16 @@ impl Settings {
 /// A page: the least that the kernel makes a ring of, on every architecture with pages of up to 64 KiB.
 const COPIES_BYTES_MIN: u32 = 65_536;
 
+const _: () = {
+    use abi::limits as kernel;
+    use base::limits as user;
+    assert!(
+        kernel::VLAN_TAGS_MAX == user::VLAN_TAGS_MAX,
+        "what the kernel refuses, nobody looks for"
+    );
+    assert!(kernel::IPV6_EXTENSIONS_MAX == user::IPV6_EXTENSIONS_MAX, "likewise");
+};
+
 fn four(ports: &[u16], what: &'static str) -> Result<[u16; 4], XdpError> {
     let mut four = [0; 4];
     if ports.len() > four.len() {

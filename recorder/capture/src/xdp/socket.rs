@@ -14,7 +14,8 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
 
 use super::mapping::Mapping;
 use super::umem::{Chunk, FillRing, Filled, RxRing, Umem};
-use super::{Interface, XdpError};
+use super::{Interface, UtcOffset, XdpError};
+use crate::{Frame, LinkType};
 
 /// Sizes of rings and frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,21 @@ pub struct Received<'a> {
     pub data: &'a [u8],
     /// Bytes on the wire; more than `data.len()` if they did not all fit.
     pub wire_bytes: u32,
+}
+
+impl<'a> Received<'a> {
+    /// The packet as a frame: with its time in UTC, and the number that the caller counts.
+    #[must_use]
+    #[inline]
+    pub fn frame(&self, clock: UtcOffset, number: u64) -> Frame<'a> {
+        Frame {
+            time: clock.utc(self.meta.time),
+            link: LinkType::Ethernet,
+            data: self.data,
+            wire_bytes: self.wire_bytes,
+            number,
+        }
+    }
 }
 
 /// What a socket lost, by its own and the kernel's count (`XDP_STATISTICS`).
@@ -179,10 +195,7 @@ impl Opener<'_> {
             .and_then(|()| sockopt::set_xdp_rx_ring_size(&fd, size))
             .map_err(|errno| self.error("create its rings", errno))?;
         let (rx, mut fill) = self.rings(&fd)?;
-        for chunk in chunks.take(size as usize) {
-            let pushed = fill.push(chunk);
-            assert!(pushed.is_ok(), "a fill ring has room for as many chunks as it has places");
-        }
+        chunks.take(size as usize).for_each(|chunk| fill.push(chunk));
         fill.submit();
         let binding = self.bind(&fd)?;
         let (umem, queue) = (Arc::clone(self.umem), self.queue);
@@ -290,12 +303,12 @@ impl Socket {
     pub fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize {
         let before = self.received;
         let mut taken = 0;
+        self.fill.retry();
         while taken < batch
             && let Some(filled) = self.rx.pop()
         {
             self.hand_over(&filled, on_packet);
-            let pushed = self.fill.push(filled.chunk);
-            assert!(pushed.is_ok(), "a fill ring has room for every chunk of its socket");
+            self.fill.push(filled.chunk);
             taken += 1;
         }
         if taken > 0 {
@@ -357,7 +370,7 @@ impl Socket {
     /// Chunks that the kernel has ready for frames; at rest, as many as the ring has places.
     #[must_use]
     pub fn free_chunks(&self) -> u32 {
-        self.fill.filled()
+        self.fill.free()
     }
 }
 

@@ -130,38 +130,63 @@ impl RxRing {
     }
 }
 
-/// The fill ring of a socket.
-pub(super) struct FillRing(Producer<u64>);
+/// The fill ring of a socket, which has a place for each of its chunks.
+///
+/// The kernel publishes received frames before it gives the places of their chunks in the fill ring back. So
+/// there is a moment in which a chunk is ours and the ring still looks full; such chunks wait.
+pub(super) struct FillRing {
+    ring: Producer<u64>,
+    waiting: Vec<Chunk>,
+}
 
 impl FillRing {
     /// # Safety
     /// The mapping is that of the socket's fill ring, not used otherwise, and the kernel laid it out.
     pub(super) unsafe fn new(mapping: Mapping, offsets: &XdpRingOffset, size: u32) -> Self {
         // SAFETY: the caller's promise.
-        Self(unsafe { Producer::new(Arc::new(mapping), offsets, size) })
+        let ring = unsafe { Producer::new(Arc::new(mapping), offsets, size) };
+        // Room for all, so that the capture loop never allocates.
+        Self { ring, waiting: Vec::with_capacity(size as usize) }
     }
 
-    /// Gives a chunk to the kernel, once submitted. A full ring gives it back.
+    /// Gives a chunk to the kernel, once submitted.
     #[inline]
-    pub(super) fn push(&mut self, chunk: Chunk) -> Result<(), Chunk> {
-        self.0.push(chunk.0).map_err(Chunk)
+    pub(super) fn push(&mut self, chunk: Chunk) {
+        if self.ring.push(chunk.0).is_err() {
+            self.waiting.push(chunk);
+        }
     }
 
     /// Lets the kernel have what was pushed.
     #[inline]
     pub(super) fn submit(&mut self) {
-        self.0.submit();
+        self.ring.submit();
     }
 
-    /// Chunks in the ring.
-    pub(super) fn filled(&self) -> u32 {
-        self.0.filled()
+    /// Gives chunks that had to wait to the kernel, as far as there is room now.
+    #[inline]
+    pub(super) fn retry(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        while let Some(chunk) = self.waiting.pop() {
+            if let Err(chunk) = self.ring.push(chunk.0) {
+                self.waiting.push(Chunk(chunk));
+                break;
+            }
+        }
+        self.ring.submit();
+    }
+
+    /// Chunks that the kernel does not use.
+    pub(super) fn free(&self) -> u32 {
+        self.ring.filled() + u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether the kernel waits to be told.
     #[inline]
     pub(super) fn needs_wakeup(&self) -> bool {
-        self.0.needs_wakeup()
+        self.ring.needs_wakeup()
     }
 }
 
@@ -214,5 +239,31 @@ mod tests {
         let registration = umem.registration();
         assert_eq!((registration.len, registration.chunk_size), (3 * 4096, 4096));
         assert_eq!(chunks.map(|chunk| chunk.0).collect::<Vec<_>>(), [0, 4096, 8192]);
+    }
+
+    #[test]
+    fn a_chunk_waits_until_the_kernel_gave_its_place_back() {
+        let offsets = XdpRingOffset { producer: 0, consumer: 64, desc: 192, flags: None };
+        let mapping = Arc::new(Mapping::anonymous(4096, false).unwrap());
+        // SAFETY: the mapping is this ring's, and this is the kernel's end of it.
+        let mut kernel = unsafe { Consumer::<u64>::new(mapping.clone(), &offsets, 4) };
+        // SAFETY: as above, our end.
+        let ring = unsafe { Producer::new(mapping, &offsets, 4) };
+        let mut fill = FillRing { ring, waiting: Vec::with_capacity(4) };
+        (0..4).for_each(|chunk| fill.push(Chunk(chunk)));
+        fill.submit();
+        // Two frames come and are handled before their places are free.
+        let used = [kernel.pop().unwrap(), kernel.pop().unwrap()];
+        used.into_iter().for_each(|chunk| fill.push(Chunk(chunk)));
+        fill.submit();
+        assert_eq!((fill.waiting.len(), fill.free()), (2, 6), "and two of those are being used");
+        fill.retry();
+        assert_eq!(fill.waiting.len(), 2);
+        kernel.release();
+        fill.retry();
+        assert_eq!((fill.waiting.len(), fill.free()), (0, 4));
+        let mut all: Vec<u64> = std::iter::from_fn(|| kernel.pop()).collect();
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3]);
     }
 }

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
+use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use abi::{Class, Reason};
+use base::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::rig::{Namespace, in_namespace};
 use crate::xdp::{
-    Attachment, Counters, Interface, Mode, Program, Received, Settings, Socket, SocketOptions,
-    Statistics, XdpError, open_sockets,
+    Attachment, Counters, Interface, Mode, Program, Reading, Received, Settings, Socket,
+    SocketOptions, Statistics, UtcOffset, XdpError, open_sockets,
 };
 
 const RING: u32 = 4096;
@@ -56,20 +59,20 @@ impl Wire {
         })
     }
 
-    /// Sends `count` payloads from each of `flows` sockets. The ports spread them over the queues.
-    fn send(&self, flows: u16, count: u32, payload: impl Fn(u16, u32) -> Vec<u8> + Sync) {
+    /// Sends `count` payloads from a socket for each of `flows`. The ports spread them over the queues.
+    fn send(&self, flows: Range<u16>, count: u32, payload: impl Fn(u16, u32) -> Vec<u8> + Sync) {
         self.far.within(|| {
-            let sockets: Vec<UdpSocket> = (0..flows)
+            let sockets: Vec<(u16, UdpSocket)> = flows
                 .map(|flow| {
                     let socket = UdpSocket::bind(("198.51.100.1", 20_000 + flow)).unwrap();
                     socket.connect(("198.51.100.7", 30_000 + flow)).unwrap();
-                    socket
+                    (flow, socket)
                 })
                 .collect();
             for number in 0..count {
-                for (flow, socket) in (0..).zip(&sockets) {
+                for (flow, socket) in &sockets {
                     // A host that refuses (no listener) says so at the next send; the packet went all the same.
-                    let _ = socket.send(&payload(flow, number));
+                    let _ = socket.send(&payload(*flow, number));
                 }
             }
         });
@@ -91,6 +94,17 @@ fn flow_and_number(payload: &[u8]) -> (u16, u32) {
         u16::from_be_bytes([payload[10], payload[11]]),
         u32::from(u16::from_be_bytes([payload[2], payload[3]])),
     )
+}
+
+/// What a program that may read clocks does.
+fn read_clocks() -> Reading {
+    let nanos = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    };
+    let before = nanos(ClockId::Monotonic);
+    let utc = Timestamp::from_nanos(nanos(ClockId::Realtime));
+    Reading { before, utc, after: nanos(ClockId::Monotonic) }
 }
 
 /// A program on `mirror` with its sockets.
@@ -149,26 +163,35 @@ impl Capture {
 
 #[test]
 fn every_packet_of_every_queue_arrives_once_whole_and_in_order() {
-    let (flows, count) = (64, 400);
+    let (flows, count) = (64, 800);
     in_namespace(|own| {
         let wire = Wire::new(own, "1500");
         let mut capture = Capture::start(&Settings::default())?;
         assert_eq!(capture.sockets.len(), QUEUES);
+        let clock = UtcOffset::measured(&[read_clocks()]).unwrap();
+        let started = read_clocks().utc;
         let mut next: HashMap<u16, (u32, u32)> = HashMap::new();
         let mut received = 0;
         std::thread::scope(|scope| {
-            let sender = scope.spawn(|| wire.send(flows, count, rtp));
+            // Two CPUs send, so that rings are filled while they are drained.
+            let senders = [0..flows / 2, flows / 2..flows].map(|flows| {
+                let wire = &wire;
+                scope.spawn(move || wire.send(flows, count, rtp))
+            });
             let mut check = |queue, packet: Received<'_>| {
                 let payload = &packet.data[usize::from(packet.meta.payload)..];
                 let (flow, number) = flow_and_number(payload);
                 assert_eq!(payload, rtp(flow, number));
                 assert_eq!(packet.meta.class, Class::RtpLike as u8);
+                let frame = packet.frame(clock, u64::from(number) + 1);
+                assert_eq!((frame.data, frame.number), (packet.data, u64::from(number) + 1));
+                assert!((started..started.plus(Duration::from_secs(60))).contains(&frame.time));
                 assert_eq!(packet.wire_bytes as usize, packet.data.len());
                 let (expected, its_queue) = next.entry(flow).or_insert((0, queue));
                 assert!(number >= *expected && queue == *its_queue, "flow {flow}: {number}");
                 *expected = number + 1;
             };
-            while !sender.is_finished() {
+            while !senders.iter().all(|sender| sender.is_finished()) {
                 received += capture.drain(&mut check);
             }
             received += capture.drain(&mut check);
@@ -194,7 +217,7 @@ fn what_does_not_fit_the_rings_is_counted_and_capture_goes_on() {
         let mut capture = Capture::start(&Settings::default())?;
         // Nobody drains: four queues take 4 x 4,096.
         let (flows, count) = (64, 400);
-        wire.send(flows, count, rtp);
+        wire.send(0..flows, count, rtp);
         let received = capture.drain(&mut |_, _| {}) as u64;
         let sent = u64::from(flows) * u64::from(count) - wire.lost();
         let counters = capture.counters();
@@ -204,7 +227,7 @@ fn what_does_not_fit_the_rings_is_counted_and_capture_goes_on() {
         assert!(lost > 0 && received >= u64::from(RING), "{received} of {sent}");
         capture.assert_all_chunks_are_back();
         // And everything after that arrives again.
-        wire.send(4, 100, rtp);
+        wire.send(0..4, 100, rtp);
         assert_eq!(capture.drain(&mut |_, _| {}), 400);
         capture.assert_all_chunks_are_back();
         Ok(())
@@ -227,7 +250,7 @@ fn jumbo_frames_come_whole_among_small_ones() {
             super::rig::skipped("this kernel has no XDP_USE_SG (it came with 6.6)");
             return Ok(());
         }
-        wire.send(8, 70, payload);
+        wire.send(0..8, 70, payload);
         let received = capture.drain(&mut |_, packet| {
             let got = &packet.data[usize::from(packet.meta.payload)..];
             let (flow, number) = flow_and_number(got);
@@ -254,7 +277,7 @@ fn an_interface_with_another_program_is_left_alone() {
         // A second look would not have helped: someone can be faster.
         let unaware = Interface { xdp: None, ..Interface::find("mirror")? };
         assert!(matches!(second.attach(&unaware), Err(XdpError::Occupied { .. })));
-        wire.send(4, 10, rtp);
+        wire.send(0..4, 10, rtp);
         assert_eq!(first.drain(&mut |_, _| {}), 40);
         // It goes with its owner, and the way is free.
         drop(first);
@@ -294,14 +317,14 @@ fn capture_goes_on_after_the_interface_was_down() {
     in_namespace(|own| {
         let wire = Wire::new(own, "1500");
         let mut capture = Capture::start(&Settings::default())?;
-        wire.send(8, 10, rtp);
+        wire.send(0..8, 10, rtp);
         assert_eq!(capture.drain(&mut |_, _| {}), 80);
         own.ip(&["link", "set", "mirror", "down"]).unwrap();
         assert_eq!(capture.drain(&mut |_, _| {}), 0);
         own.ip(&["link", "set", "mirror", "up"]).unwrap();
         // The far end notices that there is a carrier again.
         std::thread::sleep(Duration::from_millis(200));
-        wire.send(8, 10, rtp);
+        wire.send(0..8, 10, rtp);
         assert_eq!(capture.drain(&mut |_, _| {}), 80);
         capture.assert_all_chunks_are_back();
         Ok(())
@@ -317,7 +340,7 @@ fn a_shared_interface_keeps_its_traffic_and_gives_copies() {
         assert_eq!(program.attach(&Interface::find("mirror")?)?, Attachment::Native);
         let host = UdpSocket::bind(("198.51.100.7", 30_000)).unwrap();
         host.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        wire.send(1, 100, rtp);
+        wire.send(0..1, 100, rtp);
         let mut buffer = [0; 2048];
         for number in 0..100 {
             let bytes = host.recv(&mut buffer).unwrap();

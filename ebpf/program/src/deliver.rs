@@ -87,13 +87,14 @@ struct Record<const N: usize> {
 fn copy_into<const N: usize>(ctx: &XdpContext, header: CopyHeader) -> Result<(), Reason> {
     let mut entry = COPIES.reserve::<Record<N>>(0).ok_or(Reason::CopiesFull)?;
     let record = entry.as_mut_ptr();
-    let bytes = masked(u64::from(header.captured_bytes), 0xffff);
+    // At least one byte in a way that verifiers up to 6.1 understand: they learn nothing from `!= 0`.
+    let bytes = masked(u64::from(header.captured_bytes).wrapping_sub(1), 0xffff) + 1;
     let bytes = if bytes > N as u64 { N as u64 } else { bytes };
     // SAFETY: the record is reserved and has room for the header and for `N` bytes.
     let failed = unsafe {
         (&raw mut (*record).header).write(header);
         let data = (&raw mut (*record).data).cast();
-        bytes == 0 || bpf_xdp_load_bytes(ctx.ctx, 0, data, bytes as u32) != 0
+        bpf_xdp_load_bytes(ctx.ctx, 0, data, bytes as u32) != 0
     };
     if failed {
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));

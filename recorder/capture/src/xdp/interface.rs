@@ -252,6 +252,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        #[cfg_attr(miri, ignore = "slow, and there is no unsafe code")]
+        fn any_answer_is_read_or_refused(bytes: Vec<u8>, attributes: Vec<u8>) {
+            let _ = parse(&bytes);
+            let _ = parse(&answer(&[attributes]));
+        }
+    }
+
     #[test]
     #[cfg_attr(miri, ignore = "asks the kernel")]
     fn the_loopback_interface_is_found_and_nonsense_is_not() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::UdpSocket;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use abi::{Class, Reason};
@@ -287,6 +288,47 @@ fn an_interface_with_another_program_is_left_alone() {
         assert_eq!(Interface::find("mirror")?.xdp, None);
         Ok(())
     });
+}
+
+/// Set for the copy of this test binary that is to be killed.
+const HOLD: &str = "SPANREEL_TEST_HOLDS_MIRROR";
+
+#[test]
+fn a_killed_predecessor_leaves_the_interface_free() {
+    if std::env::var_os(HOLD).is_some() {
+        let _capture = Capture::start(&Settings::default()).unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    in_namespace(|own| {
+        let wire = Wire::new(own, "1500");
+        drop(Capture::start(&Settings::default())?);
+        let test = std::thread::current().name().unwrap().to_owned();
+        let mut predecessor = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &test])
+            .env(HOLD, "1")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let attached = || Interface::find("mirror").unwrap().xdp.is_some();
+        assert!(comes_true(attached), "the predecessor attached its program");
+        predecessor.kill().unwrap();
+        predecessor.wait().unwrap();
+        // The kernel takes sockets apart a moment after the process is gone.
+        assert!(comes_true(|| Capture::start(&Settings::default()).is_ok()));
+        let mut capture = Capture::start(&Settings::default())?;
+        wire.send(0..4, 10, rtp);
+        assert_eq!(capture.drain(&mut |_, _| {}), 40);
+        Ok(())
+    });
+}
+
+/// Asks until the answer is yes, for ten seconds.
+fn comes_true(question: impl Fn() -> bool) -> bool {
+    (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        question()
+    })
 }
 
 #[test]

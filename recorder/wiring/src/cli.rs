@@ -7,8 +7,7 @@ use base::Timestamp;
 use capture::pace::Rate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Where an appliance keeps everything, unless told otherwise.
-const DATA_DIR: &str = "/var/lib/spanreel";
+use crate::config::{CaptureMode, DATA_DIR, MEDIA_FILE_MINUTES, Ports, Role};
 
 /// Spanreel records the SIP and RTP calls that a mirror port shows: complete, encrypted, signed, searchable.
 #[derive(Debug, Parser)]
@@ -25,6 +24,8 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Record the calls that a mirror port shows, until told to stop.
+    Run(Box<Run>),
     /// Turn capture files into finished recordings, through the engine that live traffic uses.
     Replay(Replay),
     /// List recordings, newest last.
@@ -60,6 +61,63 @@ pub(crate) struct Opening {
     pub(crate) key: Option<PathBuf>,
 }
 
+/// Arguments of `run`. What is given here goes before what the configuration says.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  spanreel run --interface eth1 --data /srv/calls\n  \
+                        spanreel run --check --config /etc/spanreel.toml\n\n\
+                        SIGTERM ends it, SIGHUP reads the configuration again, SIGUSR1 shows the ledger.")]
+pub(crate) struct Run {
+    /// The configuration (TOML); docs/CONFIGURATION.md has every key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Check everything and start nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// The interface that the mirrored traffic comes in on.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interface: Option<String>,
+    /// The data folder; made if it is not there [default: /var/lib/spanreel].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// How frames are taken [default: auto].
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<CaptureMode>,
+    /// Whose interface it is [default: span].
+    #[arg(long, value_enum)]
+    pub(crate) role: Option<Role>,
+    /// Capture threads [default: one for each receive queue].
+    #[arg(long, value_name = "N")]
+    pub(crate) queues: Option<u32>,
+    /// CPUs that the capture threads are kept on, one each.
+    #[arg(long, value_name = "CPU", value_delimiter = ',')]
+    pub(crate) cores: Vec<usize>,
+    /// Ports that carry SIP, or ranges of them [default: 5060].
+    #[arg(long, value_name = "PORTS", value_delimiter = ',')]
+    pub(crate) signalling_ports: Vec<Ports>,
+    /// Certificates (PEM, RSA or EC) to seal for; may be repeated
+    /// [default: keys/recording.crt in the data folder, made if it is not there].
+    #[arg(long = "cert", value_name = "FILE")]
+    pub(crate) certificates: Vec<PathBuf>,
+    /// Leave the files unencrypted. The recordings say so.
+    #[arg(long, conflicts_with = "certificates")]
+    pub(crate) no_seal: bool,
+    /// One mixed channel instead of caller left, callee right.
+    #[arg(long)]
+    pub(crate) mono: bool,
+    /// Longest media file, minutes; a longer call becomes several [default: 30].
+    #[arg(long, value_name = "N")]
+    pub(crate) media_file_minutes: Option<u32>,
+    /// Do not keep audio whose signalling was not seen.
+    #[arg(long)]
+    pub(crate) drop_unclaimed: bool,
+    /// Write the ledger to the log so often.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) stats_every: Option<u64>,
+    /// Print the ledger at the end as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 #[command(
@@ -87,7 +145,7 @@ pub(crate) struct Replay {
     #[arg(long)]
     pub(crate) mono: bool,
     /// Longest media file, minutes; a longer call becomes several.
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    #[arg(long, value_name = "N", default_value_t = MEDIA_FILE_MINUTES, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub(crate) media_file_minutes: u32,
     /// Print the result as one JSON object.
     #[arg(long)]

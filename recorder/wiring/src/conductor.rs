@@ -1,10 +1,13 @@
 //! Carries out what the engine wants, whoever feeds it: capture files, a crashed journal, live cores.
 
+use std::collections::VecDeque;
+
 use anyhow::{Error, Result};
 use base::{Endpoint, Timestamp};
 use dialog::EndReason;
+use seal::Sealer;
 
-use crate::engine::{Command, Engine, FlowRef, Report, Ticket};
+use crate::engine::{Command, Engine, FlowRef, Job, Report, Ticket};
 use crate::finish::{Done, Pool};
 use crate::progress::Progress;
 
@@ -37,19 +40,31 @@ pub(crate) struct Tally {
     pub(crate) already_there: u64,
     /// Packets of jobs that held too little to keep.
     pub(crate) unclaimed_packets: u64,
+    /// Jobs that failed. What they were to be made of stays in the journal.
+    pub(crate) failed: u64,
 }
 
 /// The engine with the threads that finish its jobs.
 pub(crate) struct Conductor {
     pub(crate) engine: Engine,
     pool: Pool,
+    /// Jobs for which the pool had no room; only if there is no waiting for it.
+    waiting: VecDeque<Job>,
+    waits_for_pool: bool,
     tally: Tally,
     failure: Option<Error>,
 }
 
 impl Conductor {
     pub(crate) fn new(engine: Engine, pool: Pool) -> Self {
-        Self { engine, pool, tally: Tally::default(), failure: None }
+        let (waiting, tally) = (VecDeque::new(), Tally::default());
+        Self { engine, pool, waiting, waits_for_pool: true, tally, failure: None }
+    }
+
+    /// For live traffic, which does not wait until the pool has room: its jobs do. A job is small, it says where
+    /// in the journal the packets are.
+    pub(crate) fn never_waiting(self) -> Self {
+        Self { waits_for_pool: false, ..self }
     }
 
     /// Carries out what the engine wants.
@@ -65,14 +80,35 @@ impl Conductor {
                 }
                 Command::Release(flow, before) => cores.release(flow, before),
                 Command::Drop(flow) => cores.forget(flow),
-                Command::Finish(job) => {
-                    if self.pool.is_full() {
-                        self.collect(true);
-                    }
-                    self.pool.start(*job);
-                }
+                Command::Finish(job) => self.begin(*job),
             }
         }
+    }
+
+    fn begin(&mut self, job: Job) {
+        if self.pool.is_full() && !self.waits_for_pool {
+            self.waiting.push_back(job);
+            return;
+        }
+        if self.pool.is_full() {
+            self.collect(true);
+        }
+        self.pool.start(job);
+    }
+
+    /// Jobs that are not done.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.pool.running() + self.waiting.len()
+    }
+
+    /// What became of the jobs so far.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Seals recordings with this from now on.
+    pub(crate) fn seal_for(&self, sealer: Option<Sealer>) {
+        self.pool.seal_for(sealer);
     }
 
     /// Takes finished jobs back; with `wait`, at least one.
@@ -86,20 +122,30 @@ impl Conductor {
                 }
                 Ok(Done::AlreadyThere) => self.tally.already_there += 1,
                 Ok(Done::NothingToKeep { packets }) => self.tally.unclaimed_packets += packets,
-                Err(error) => self.failure = Some(self.failure.take().unwrap_or(error)),
+                // Not finished: so that its packets are not let go.
+                Err(error) => {
+                    self.tally.failed += 1;
+                    self.failure = Some(self.failure.take().unwrap_or(error));
+                    continue;
+                }
             }
             self.engine.finished(key);
+        }
+        while !self.pool.is_full()
+            && let Some(job) = self.waiting.pop_front()
+        {
+            self.pool.start(job);
         }
     }
 
     /// Obeys until every job is done.
     fn drain(&mut self, cores: &mut impl Cores) {
         self.obey(cores);
-        let progress = Progress::count(self.pool.running() as u64, "finishing");
-        while self.pool.running() > 0 {
+        let progress = Progress::count(self.unfinished() as u64, "finishing");
+        while self.unfinished() > 0 {
             self.collect(true);
             self.obey(cores);
-            progress.left(self.pool.running() as u64);
+            progress.left(self.unfinished() as u64);
         }
         progress.done();
     }

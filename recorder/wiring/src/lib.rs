@@ -1,7 +1,7 @@
 //! The program: threads, clocks, commands; the only crate that knows every stage.
 //!
 //! In: the command line. Out: running stages, and what people read. [`engine`] joins signalling and media and
-//! is sans-I/O; `replay` drives it from capture files. Invariant: only this crate starts threads and reads
+//! is sans-I/O; `replay` drives it from capture files, `live` from a network interface. Invariant: only this crate starts threads and reads
 //! clocks.
 #![forbid(unsafe_code)]
 
@@ -9,10 +9,12 @@ mod cli;
 mod clock;
 mod commands;
 mod conductor;
+mod config;
 mod data_dir;
 pub mod engine;
 mod finish;
 mod journal_thread;
+mod live;
 mod output;
 mod progress;
 mod recovery;

@@ -203,7 +203,7 @@ struct Replaying<'a> {
 }
 
 impl Surroundings for Replaying<'_> {
-    fn seen(&mut self, seen: Seen<'_>) {
+    fn seen(&mut self, seen: Seen<'_>) -> bool {
         match seen {
             Seen::Sip { time, key, transport, message } => {
                 match self.engine.signalling(SipInput { time, key, transport, message }) {
@@ -216,6 +216,7 @@ impl Surroundings for Replaying<'_> {
                 self.engine.flow_opened(FlowRef::Core(CORE, flow), key, time)
             }
         }
+        true
     }
 
     /// A file can wait, unless there is nothing to wait for.

@@ -21,8 +21,8 @@ pub(crate) enum Seen<'a> {
 
 /// What a core calls out to.
 pub(crate) trait Surroundings {
-    /// Something that the engine must know.
-    fn seen(&mut self, seen: Seen<'_>);
+    /// Something that the engine must know. False if the way to it is full: of what was seen, it will not know.
+    fn seen(&mut self, seen: Seen<'_>) -> bool;
 
     /// The journal has no buffer free. Whether it is worth trying again: a capture file can wait for the
     /// disk, live traffic cannot.
@@ -155,16 +155,27 @@ impl<'a, S: Surroundings> Sink<'a, S> {
                 Ok(appended) => {
                     self.truncated +=
                         u64::from(usize::from(packet.wire_bytes) > packet.payload.len());
-                    if appended.opened {
-                        let (time, key) = (packet.time, *key);
-                        self.surroundings.seen(Seen::Flow { time, key, flow: appended.flow });
-                    }
-                    return Outcome::Media;
+                    return if appended.opened {
+                        self.opened(key, packet.time, appended.flow)
+                    } else {
+                        Outcome::Media
+                    };
                 }
                 Err(Refused::JournalFull) if self.surroundings.wait_for_journal() => {}
                 Err(refused) => return refused.into(),
             }
         }
+    }
+
+    /// A flow that the engine does not hear of would be nobody's: it is forgotten, and its next packet opens it
+    /// again.
+    #[cold]
+    fn opened(&mut self, key: &FlowKey, time: Timestamp, flow: FlowId) -> Outcome {
+        if self.surroundings.seen(Seen::Flow { time, key: *key, flow }) {
+            return Outcome::Media;
+        }
+        self.journal.forget_flow(flow);
+        Outcome::SignallingRingFull
     }
 
     /// Signalling reaches the engine even if the journal refuses it: the call is then recorded, only a
@@ -186,8 +197,11 @@ impl<'a, S: Surroundings> Sink<'a, S> {
                 }
             }
         };
-        self.surroundings.seen(Seen::Sip { time, key, transport, message });
-        outcome
+        if self.surroundings.seen(Seen::Sip { time, key, transport, message }) {
+            outcome
+        } else {
+            Outcome::SignallingRingFull
+        }
     }
 
     fn is_expected(&self, key: &FlowKey) -> bool {

@@ -5,6 +5,7 @@ mod keys;
 mod list;
 mod play;
 mod replay;
+mod run;
 mod show;
 mod text;
 mod verify;
@@ -26,6 +27,7 @@ pub(crate) enum Verdict {
 /// Runs a command.
 pub(crate) fn run(command: Command) -> Result<Verdict> {
     match command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),

@@ -104,6 +104,11 @@ impl Engine {
         }
     }
 
+    /// From now on, whether audio whose signalling was never seen is kept.
+    pub fn set_keep_unclaimed(&mut self, keep: bool) {
+        self.keep_unclaimed = keep;
+    }
+
     /// A SIP message was seen.
     pub fn signalling(&mut self, input: SipInput<'_>) -> Handled {
         self.advance(input.time);

@@ -22,13 +22,14 @@ struct Scene {
 }
 
 impl Surroundings for Engine {
-    fn seen(&mut self, seen: Seen<'_>) {
+    fn seen(&mut self, seen: Seen<'_>) -> bool {
         match seen {
             Seen::Sip { time, key, transport, message } => {
                 self.signalling(SipInput { time, key, transport, message });
             }
             Seen::Flow { time, key, flow } => self.flow_opened(FlowRef::Core(0, flow), key, time),
         }
+        true
     }
 
     fn wait_for_journal(&mut self) -> bool {

@@ -1,6 +1,7 @@
 //! From a job to a stored recording: read the journal, finish the media, seal, sign; then publish, catalogue.
 
 mod keeper;
+mod losses;
 mod metadata;
 mod pool;
 
@@ -17,6 +18,7 @@ use media::{CallInput, Finished, FlowInput, Params};
 use seal::{Manifest, Sealer, Signer, manifest};
 use store::{Catalog, CatalogError, Existing, METADATA_NAME, Recordings};
 
+pub(crate) use self::losses::Losses;
 use self::metadata::Subject;
 pub(crate) use self::pool::Pool;
 use crate::clock;
@@ -54,11 +56,13 @@ enum Made {
 pub(crate) struct Finisher {
     reader: Reader,
     params: Params,
-    sealer: Option<Sealer>,
+    /// It can be changed while calls are finished: each recording is sealed with one.
+    sealer: Mutex<Option<Arc<Sealer>>>,
     signer: Signer,
     recordings: Arc<Recordings>,
     catalog: Mutex<Catalog>,
     node: String,
+    losses: Arc<Losses>,
 }
 
 impl Finisher {
@@ -71,7 +75,18 @@ impl Finisher {
         node: String,
     ) -> Result<Self> {
         let catalog = Mutex::new(Catalog::open(&catalog)?);
-        Ok(Self { reader, params, sealer, signer, recordings, catalog, node })
+        let (sealer, losses) = (Mutex::new(sealer.map(Arc::new)), Arc::default());
+        Ok(Self { reader, params, sealer, signer, recordings, catalog, node, losses })
+    }
+
+    /// What the recorder itself loses meanwhile is noted with the calls that it may have hit.
+    pub(crate) fn with_losses(self, losses: Arc<Losses>) -> Self {
+        Self { losses, ..self }
+    }
+
+    /// Seals with this from now on.
+    fn seal_for(&self, sealer: Option<Sealer>) {
+        *self.sealer.lock().unwrap_or_else(PoisonError::into_inner) = sealer.map(Arc::new);
     }
 
     /// Does one job up to the point where it is to be stored.
@@ -94,7 +109,8 @@ impl Finisher {
         if !worth_keeping(job, &finished) {
             return Ok(Made::Nothing(Done::NothingToKeep { packets: finished.tally.received }));
         }
-        let recording = metadata::recording(&subject, id, start, &finished, &self.node);
+        let mut recording = metadata::recording(&subject, id, start, &finished, &self.node);
+        self.losses.note(&mut recording);
         drop(flows);
         drop(packets);
         match kept {
@@ -142,10 +158,12 @@ impl Finisher {
         let mut manifest = Manifest::new(recording.id, created, &self.node, &recording.build);
         manifest.complete = recording.complete;
         manifest.gaps.clone_from(&recording.gaps);
-        manifest.recipients = self.sealer.as_ref().map(Sealer::recipients).unwrap_or_default();
+        let sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sealer = sealer.as_deref();
+        manifest.recipients = sealer.map(Sealer::recipients).unwrap_or_default();
         let mut files = Vec::with_capacity(finished.files.len() + 3);
         for (file, entry) in finished.files.into_iter().zip(&mut recording.media_files) {
-            let (stored, bytes) = self.seal(&file.name, file.media_type, file.bytes)?;
+            let (stored, bytes) = seal(sealer, &file.name, file.media_type, file.bytes)?;
             entry.path.clone_from(&stored.name);
             entry.size = stored.size;
             entry.sha256 = stored.sha256.to_string();
@@ -153,7 +171,7 @@ impl Finisher {
             manifest.files.push(stored);
         }
         let json = serde_json::to_vec(&recording).context(METADATA_NAME)?;
-        let (stored, bytes) = self.seal(METADATA_NAME, "application/json", json)?;
+        let (stored, bytes) = seal(sealer, METADATA_NAME, "application/json", json)?;
         files.push((stored.name.clone(), bytes));
         manifest.files.push(stored);
         let manifest = manifest.to_json()?;
@@ -162,18 +180,18 @@ impl Finisher {
         files.push((manifest::SIGNATURE_NAME.into(), signature));
         Ok(Made::Recording { recording: Box::new(recording), files, existing })
     }
+}
 
-    /// One file as it is stored, and its place in the manifest.
-    fn seal(
-        &self,
-        name: &str,
-        media_type: &str,
-        plain: Vec<u8>,
-    ) -> Result<(manifest::File, Vec<u8>)> {
-        let sealed = self.sealer.as_ref().map(|sealer| sealer.seal(&plain)).transpose()?;
-        let entry = manifest::File::new(name, media_type, &plain, sealed.as_deref());
-        Ok((entry, sealed.unwrap_or(plain)))
-    }
+/// One file as it is stored, and its place in the manifest.
+fn seal(
+    sealer: Option<&Sealer>,
+    name: &str,
+    media_type: &str,
+    plain: Vec<u8>,
+) -> Result<(manifest::File, Vec<u8>)> {
+    let sealed = sealer.map(|sealer| sealer.seal(&plain)).transpose()?;
+    let entry = manifest::File::new(name, media_type, &plain, sealed.as_deref());
+    Ok((entry, sealed.unwrap_or(plain)))
 }
 
 /// Whether the earlier run saw less of the call than there may be: a fuller one then takes its place.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use seal::Sealer;
 use store::Recordings;
 
 use super::keeper::{Finished, Keeper, Ready};
@@ -49,6 +50,11 @@ impl Pool {
     /// Whether another job would only wait, and keep its call's packets in memory meanwhile.
     pub(crate) fn is_full(&self) -> bool {
         self.running >= self.threads.current_num_threads() * JOBS_PER_THREAD
+    }
+
+    /// Seals with this from now on.
+    pub(crate) fn seal_for(&self, sealer: Option<Sealer>) {
+        self.finisher.seal_for(sealer);
     }
 
     /// Begins a job.

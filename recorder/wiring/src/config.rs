@@ -1,0 +1,364 @@
+//! The configuration of `spanreel run`: a TOML file, and the command line over it.
+//!
+//! Every key is in [`KEYS`], which docs/CONFIGURATION.md repeats (a test compares them). A key that is not there
+//! is an error that names the nearest one that is.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+/// Where an appliance keeps everything, unless told otherwise.
+pub(crate) const DATA_DIR: &str = "/var/lib/spanreel";
+/// Longest media file, minutes, unless told otherwise; and at most: a day.
+pub(crate) const MEDIA_FILE_MINUTES: u32 = 30;
+const MEDIA_FILE_MINUTES_MAX: u32 = 1_440;
+/// Capture cores are numbered by a byte.
+const QUEUES_MAX: u32 = 256;
+
+/// Key, default, meaning, and whether SIGHUP changes it.
+pub(crate) const KEYS: &[(&str, &str, &str, bool)] = &[
+    (
+        "interface",
+        "none; must be given",
+        "The interface that the mirrored traffic comes in on.",
+        false,
+    ),
+    (
+        "mode",
+        "\"auto\"",
+        "How frames are taken: \"xdp\", \"packet\" (TPACKET_V3), or \"auto\": XDP where the driver has it.",
+        false,
+    ),
+    (
+        "role",
+        "\"span\"",
+        "\"span\": the interface is a mirror port, nothing else uses it. \"shared\": the host's own traffic too; all of it goes on untouched.",
+        false,
+    ),
+    (
+        "queues",
+        "all",
+        "Capture threads: receive queues that are drained (XDP), or packet sockets that share the traffic.",
+        false,
+    ),
+    (
+        "cores",
+        "[]",
+        "CPUs that the capture threads are kept on, one each, in this order; empty: wherever the system puts them.",
+        false,
+    ),
+    (
+        "signalling_ports",
+        "[5060]",
+        "Ports whose packets the XDP program takes as SIP whatever they look like: numbers, or ranges such as \"5060-5080\". What looks like SIP is taken on any port.",
+        true,
+    ),
+    ("data", "\"/var/lib/spanreel\"", "The data folder.", false),
+    (
+        "certificates",
+        "[]",
+        "Certificates (PEM files) that recordings are sealed for; empty: keys/recording.crt of the data folder, which is made if it is not there.",
+        true,
+    ),
+    ("seal", "true", "Whether recordings are encrypted. Those that are not say so.", false),
+    ("mono", "false", "One mixed channel instead of caller left, callee right.", false),
+    (
+        "media_file_minutes",
+        "30",
+        "Longest media file, 1 to 1440 minutes; a longer call becomes several.",
+        false,
+    ),
+    (
+        "keep_unclaimed",
+        "true",
+        "Whether audio whose signalling was not seen is kept as a call without signalling.",
+        true,
+    ),
+    (
+        "stats_every_seconds",
+        "0",
+        "How often the ledger is written to the log; 0: only at the end and on SIGUSR1.",
+        true,
+    ),
+];
+
+/// How frames are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CaptureMode {
+    /// XDP where the driver has it, else TPACKET_V3.
+    #[default]
+    Auto,
+    /// XDP and AF_XDP, or an error.
+    Xdp,
+    /// AF_PACKET, TPACKET_V3.
+    Packet,
+}
+
+/// Whose interface it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// A mirror port: nothing else uses it.
+    #[default]
+    Span,
+    /// The host's own traffic too.
+    Shared,
+}
+
+/// What `spanreel run` is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) interface: String,
+    pub(crate) mode: CaptureMode,
+    pub(crate) role: Role,
+    pub(crate) queues: Option<u32>,
+    pub(crate) cores: Vec<usize>,
+    pub(crate) signalling_ports: Vec<Ports>,
+    pub(crate) data: PathBuf,
+    pub(crate) certificates: Vec<PathBuf>,
+    pub(crate) seal: bool,
+    pub(crate) mono: bool,
+    pub(crate) media_file_minutes: u32,
+    pub(crate) keep_unclaimed: bool,
+    pub(crate) stats_every_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interface: String::new(),
+            mode: CaptureMode::Auto,
+            role: Role::Span,
+            queues: None,
+            cores: Vec::new(),
+            signalling_ports: vec![Ports(5060..=5060)],
+            data: DATA_DIR.into(),
+            certificates: Vec::new(),
+            seal: true,
+            mono: false,
+            media_file_minutes: MEDIA_FILE_MINUTES,
+            keep_unclaimed: true,
+            stats_every_seconds: 0,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The file, the line and the key that are wrong, and what is right.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("the configuration {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| explained(text, &error))
+    }
+
+    /// Whether the values make sense, also together.
+    ///
+    /// # Errors
+    /// The key that is wrong, and what is right.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.interface.is_empty() {
+            bail!(
+                "no interface: name one with --interface, or by `interface = \"eth1\"` in the configuration"
+            );
+        }
+        if !(1..=MEDIA_FILE_MINUTES_MAX).contains(&self.media_file_minutes) {
+            bail!(
+                "media_file_minutes is {}: it must be from 1 to {MEDIA_FILE_MINUTES_MAX}",
+                self.media_file_minutes
+            );
+        }
+        if let Some(queues) = self.queues.filter(|queues| !(1..=QUEUES_MAX).contains(queues)) {
+            bail!("queues is {queues}: it must be from 1 to {QUEUES_MAX}");
+        }
+        let cpus = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+        if let Some(core) = self.cores.iter().find(|core| **core >= cpus) {
+            bail!("cores names CPU {core}: this machine has 0 to {}", cpus - 1);
+        }
+        if !self.seal && !self.certificates.is_empty() {
+            bail!("seal is false, yet there are certificates: either goes without the other");
+        }
+        Ok(())
+    }
+
+    /// The keys whose values differ, and that only a restart changes.
+    pub(crate) fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let differs = |key: &str| match key {
+            "interface" => self.interface != new.interface,
+            "mode" => self.mode != new.mode,
+            "role" => self.role != new.role,
+            "queues" => self.queues != new.queues,
+            "cores" => self.cores != new.cores,
+            "data" => self.data != new.data,
+            "seal" => self.seal != new.seal,
+            "mono" => self.mono != new.mono,
+            "media_file_minutes" => self.media_file_minutes != new.media_file_minutes,
+            _ => false,
+        };
+        let fixed = KEYS.iter().filter(|(_, _, _, reloads)| !reloads);
+        fixed.map(|(key, ..)| *key).filter(|key| differs(key)).collect()
+    }
+}
+
+/// A port, or a range of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports(pub(crate) RangeInclusive<u16>);
+
+impl std::str::FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = |text: &str| text.trim().parse::<u16>().ok();
+        let (from, to) = text.split_once('-').unwrap_or((text, text));
+        match (port(from), port(to)) {
+            (Some(from), Some(to)) if from <= to => Ok(Self(from..=to)),
+            _ => Err(format!("{text:?} is no port and no range of ports such as 5060-5080")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ports {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Ports;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port, or a range of ports such as \"5060-5080\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Ports, E> {
+                number.to_string().parse().map_err(E::custom)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Ports, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// With its line, and for an unknown key the nearest known one.
+fn explained(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let unknown =
+        error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    match unknown {
+        Some(key) => anyhow::anyhow!("line {line}: there is no key `{key}`; {}", nearest(key)),
+        None => anyhow::anyhow!("line {line}: {}", error.message()),
+    }
+}
+
+fn nearest(key: &str) -> String {
+    let known = KEYS.iter().map(|(known, ..)| (distance(key, known), *known)).min();
+    match known {
+        Some((distance, known)) if distance <= known.len() / 2 => {
+            format!("did you mean `{known}`?")
+        }
+        _ => {
+            let all: Vec<_> = KEYS.iter().map(|(key, ..)| *key).collect();
+            format!("the keys are {}", all.join(", "))
+        }
+    }
+}
+
+/// How many letters must be put in, taken out or replaced to make one word of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (index, letter) in one.chars().enumerate() {
+        let mut left = index + 1;
+        let mut new = vec![left];
+        for (pair, wanted) in row.windows(2).zip(other.chars()) {
+            let &[diagonal, above] = pair else { continue };
+            left = (diagonal + usize::from(letter != wanted)).min(above + 1).min(left + 1);
+            new.push(left);
+        }
+        row = new;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read() {
+        let config = Config::parse(
+            "interface = \"eth1\"\nmode = \"packet\"\nsignalling_ports = [5060, \"5070-5080\"]\ncores = [0]\n",
+        )
+        .unwrap();
+        assert_eq!((config.interface.as_str(), config.mode), ("eth1", CaptureMode::Packet));
+        assert_eq!(config.signalling_ports, [Ports(5060..=5060), Ports(5070..=5080)]);
+        assert_eq!((config.seal, config.media_file_minutes), (true, MEDIA_FILE_MINUTES));
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn a_misspelt_key_names_line_and_nearest_key() {
+        let error =
+            Config::parse("# here\ninterface = \"eth1\"\nkep_unclaimed = true\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 3: there is no key `kep_unclaimed`; did you mean `keep_unclaimed`?"
+        );
+        let error = Config::parse("zzz = 1").unwrap_err().to_string();
+        assert!(
+            error.starts_with("line 1: there is no key `zzz`; the keys are interface, mode"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn wrong_values_say_what_is_right() {
+        let refused = |text: &str| {
+            Config::parse(text).and_then(|config| config.check()).unwrap_err().to_string()
+        };
+        assert!(refused("").contains("--interface"));
+        assert!(refused("interface=\"e\"\nmode = \"pcap\"").starts_with("line 2: unknown variant"));
+        assert!(refused("interface=\"e\"\nmedia_file_minutes = 0").contains("from 1 to 1440"));
+        assert!(refused("interface=\"e\"\nsignalling_ports = [70000]").contains("5060-5080"));
+        assert!(refused("interface=\"e\"\nqueues = 0").contains("from 1 to 256"));
+        assert!(
+            refused("interface=\"e\"\nseal=false\ncertificates=[\"a\"]").contains("seal is false")
+        );
+        assert!(refused("interface=\"e\"\ncores = [100000]").contains("CPU 100000"));
+    }
+
+    #[test]
+    fn what_a_reload_does_not_change_is_named() {
+        let old = Config::default();
+        let new =
+            Config { mono: true, keep_unclaimed: false, data: "/x".into(), ..Config::default() };
+        assert_eq!(old.needs_restart(&new), ["data", "mono"]);
+    }
+
+    #[test]
+    fn the_documentation_has_every_key() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected: Vec<_> = KEYS
+            .iter()
+            .map(|(key, default, meaning, reloads)| {
+                let reload = if *reloads { "SIGHUP" } else { "restart" };
+                format!("| `{key}` | {default} | {meaning} | {reload} |")
+            })
+            .collect();
+        assert_eq!(rows, expected, "docs/CONFIGURATION.md lists every key as config.rs does");
+    }
+}

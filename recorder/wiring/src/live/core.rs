@@ -1,0 +1,202 @@
+//! One capture core: a pinned thread that takes frames from its source to the journal, and answers.
+//!
+//! It runs each batch to completion: no allocation, lock, log or wait in it. When nothing comes it sleeps, the
+//! longer the longer nothing came.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use base::Timestamp;
+use capture::{CaptureError, Poll};
+
+use super::lines::{Answer, Counted, Lines, Order};
+use super::tap::{Tap, TapCounts};
+use crate::clock;
+use crate::worker::{Seen, Surroundings, Worker};
+
+/// Orders carried out between two batches.
+const ORDERS_PER_TURN: usize = 64;
+/// How often old chunks are sealed and counts shown.
+const TICK: Duration = Duration::from_millis(250);
+/// How long it sleeps when nothing came, at first and at most. A ring of 16,384 places fills in 5 ms.
+const NAP_MIN: Duration = Duration::from_micros(100);
+const NAP_MAX: Duration = Duration::from_micros(500);
+/// Frames that do not come out of a stopped source within this are not waited for.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is left of a core that has ended.
+pub(super) struct Ended {
+    pub(super) worker: Worker,
+    pub(super) counted: Counted,
+}
+
+/// Starts a core.
+pub(super) fn start<T: Tap>(
+    number: u8,
+    cpu: Option<usize>,
+    tap: T,
+    worker: Worker,
+    lines: Arc<Lines>,
+) -> Result<JoinHandle<Ended>> {
+    let core = Core { tap, worker, lines, tick_due: Timestamp::ZERO, stopping: None };
+    std::thread::Builder::new()
+        .name(format!("capture-{number}"))
+        .spawn(move || {
+            pin(cpu);
+            core.run()
+        })
+        .context("cannot start a capture thread")
+}
+
+/// Keeps the thread on one CPU. Where that is not allowed, it runs wherever it is put.
+fn pin(cpu: Option<usize>) {
+    let Some(cpu) = cpu else { return };
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+        tracing::warn!("a capture thread cannot be kept on CPU {cpu}: {error}");
+    }
+}
+
+struct Core<T> {
+    tap: T,
+    worker: Worker,
+    lines: Arc<Lines>,
+    tick_due: Timestamp,
+    /// When it has to have ended.
+    stopping: Option<Timestamp>,
+}
+
+impl<T: Tap> Core<T> {
+    fn run(mut self) -> Ended {
+        let mut nap = NAP_MIN;
+        loop {
+            let polled = self.poll();
+            let obeyed = self.obey();
+            let now = clock::now();
+            match polled {
+                Poll::Frames(_) => nap = NAP_MIN,
+                Poll::Idle => self.lines.set_progress(now.minus(self.tap.delay())),
+                Poll::End => break,
+            }
+            if now >= self.tick_due {
+                self.tick(now);
+            }
+            if polled == Poll::Idle && !obeyed {
+                std::thread::sleep(nap);
+                nap = NAP_MAX.min(nap * 2);
+            }
+            if self.lines.is_to_stop() && self.is_over(now) {
+                break;
+            }
+        }
+        self.end()
+    }
+
+    #[inline]
+    fn poll(&mut self) -> Poll {
+        let mut surroundings = Live { lines: &self.lines };
+        let (worker, mut last) = (&mut self.worker, None);
+        let polled = self.tap.poll(&mut |frame| {
+            worker.frame(&frame, &mut surroundings);
+            last = Some(frame.time);
+        });
+        if let Some(last) = last {
+            self.lines.set_progress(last);
+        }
+        match polled {
+            Ok(polled) => polled,
+            Err(trouble) => self.complain(trouble),
+        }
+    }
+
+    #[cold]
+    fn complain(&self, trouble: CaptureError) -> Poll {
+        self.lines.complain(trouble);
+        Poll::Idle
+    }
+
+    /// Carries out some orders. An order that has an answer waits until there is room for it.
+    fn obey(&mut self) -> bool {
+        for turn in 0..ORDERS_PER_TURN {
+            if self.lines.answers.is_full() {
+                return true;
+            }
+            let Some(order) = self.lines.orders.pop() else { return turn > 0 };
+            if let Some(answer) = carry_out(&mut self.worker, &self.lines, order) {
+                // There is room: nobody else puts any in.
+                let _ = self.lines.answers.push(answer);
+            }
+        }
+        true
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.worker.journal().seal_aged(now);
+        if let Err(trouble) = self.tap.look() {
+            self.lines.complain(trouble);
+        }
+        let counts = self.tap.counts();
+        self.lines.publish(self.worker.ledger(), &counts);
+        self.tick_due = now.plus(TICK);
+    }
+
+    /// Asked to stop: takes nothing new, and what is on its way, for a while.
+    fn is_over(&mut self, now: Timestamp) -> bool {
+        let Some(deadline) = self.stopping else {
+            self.stopping = Some(now.plus(END_WITHIN));
+            if let Err(trouble) = self.tap.stop() {
+                self.lines.complain(trouble);
+                return true;
+            }
+            return false;
+        };
+        now >= deadline
+    }
+
+    fn end(mut self) -> Ended {
+        self.worker.finish(&mut Live { lines: &self.lines });
+        let tap: TapCounts = self.tap.counts();
+        let counted = Counted { ledger: self.worker.ledger().clone(), tap };
+        Ended { worker: self.worker, counted }
+    }
+}
+
+/// Does what the dialog thread wants of a core.
+pub(super) fn carry_out(worker: &mut Worker, lines: &Lines, order: Order) -> Option<Answer> {
+    match order {
+        Order::Expect(endpoint) => worker.expect(endpoint),
+        Order::Unexpect(endpoint) => worker.unexpect(endpoint),
+        Order::Report(flow, ticket) => {
+            return Some(Answer { flow, ticket, found: worker.report(flow) });
+        }
+        Order::Release(flow, before) => worker.journal().release_before(flow, before),
+        Order::Forget(flow) => {
+            worker.journal().forget_flow(flow);
+        }
+        Order::ReleaseSignalling(before) => {
+            worker.journal().release_signalling_before(before);
+            lines.set_needed_from(worker.journal().needed_from());
+        }
+    }
+    None
+}
+
+/// What a live capture core calls out to.
+struct Live<'a> {
+    lines: &'a Lines,
+}
+
+impl Surroundings for Live<'_> {
+    #[inline]
+    fn seen(&mut self, seen: Seen<'_>) -> bool {
+        self.lines.tell(seen)
+    }
+
+    /// Live traffic does not wait.
+    fn wait_for_journal(&mut self) -> bool {
+        false
+    }
+}

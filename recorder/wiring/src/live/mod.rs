@@ -1,0 +1,510 @@
+//! `spanreel run`: live traffic through the engine.
+//!
+//! One pinned thread per receive queue takes frames to a journal of its own (`core`), one thread a journal writes
+//! it to the disk. SIP and the news of flows come by bounded rings (`lines`) to the dialog thread, which is the one
+//! that calls [`run`]: it drives the engine by the capture clock, sends the engine's orders to the cores (`cores`),
+//! and hands calls to the finishing pool. A second, small pool finishes what a killed predecessor left (`place`).
+//!
+//! Invariants: a capture core waits for nobody; everything that can be full is bounded and counted by name; the
+//! ledger of the whole way (`ledger`) balances at the end, or the run has failed.
+
+mod core;
+mod cores;
+mod ledger;
+mod lines;
+mod place;
+mod port;
+mod service;
+mod tap;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use base::ledger::Note;
+use base::{Ledger, Timestamp};
+use capture::nic::{Link, LinkState};
+use dialog::{EndReason, Handled, SipInput};
+use journal::WriterOptions;
+
+pub(crate) use self::ledger::LiveLedger;
+
+use self::cores::{Handle, LiveCores};
+use self::lines::{Lines, Message, Opened};
+use self::place::Place;
+use self::port::{Port, Taps};
+use self::service::{Notify, Wish, Wishes};
+use self::tap::{Tap, TapCounts};
+use crate::clock;
+use crate::conductor::Conductor;
+use crate::config::Config;
+use crate::engine::FlowRef;
+use crate::finish::Losses;
+use crate::journal_thread::JournalThread;
+use crate::worker::Worker;
+
+/// How long the dialog thread sleeps when nothing came.
+const NAP: Duration = Duration::from_micros(500);
+/// How late a core may be before the others' news is no longer held back for it.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// News held back at once.
+const PENDING_MAX: usize = 65_536;
+/// How often cores, journals and the interface are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the journals are asked to let go of what is finished.
+const RELEASE_EVERY: Duration = Duration::from_secs(5);
+
+/// What a run came to.
+pub(crate) struct Outcome {
+    /// The whole way of the packets.
+    pub(crate) ledger: LiveLedger,
+    /// What went wrong. Empty: nothing.
+    pub(crate) troubles: Vec<String>,
+}
+
+/// Checks what can be checked without starting: values, interface, keys, folders.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    config.check()?;
+    Link::find(&config.interface)?;
+    place::check_writable(&config.data)?;
+    Place::open(config).map(drop)
+}
+
+/// Records until told to stop. `reread` gives the configuration as it is now, for SIGHUP.
+///
+/// # Errors
+/// What keeps it from starting, or from finishing.
+pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Result<Outcome> {
+    config.check()?;
+    // Looked up first: of a mistyped name, nothing is made.
+    Link::find(&config.interface)?;
+    let place = Place::open(config)?;
+    let wishes = Wishes::new()?;
+    let (port, taps) = Port::open(config)?;
+    eprintln!("spanreel: recording {}: {}", port.name, port.way);
+    service::drop_privileges(&config.data);
+    let run = Run::start(config, port, taps, &place)?;
+    std::thread::scope(|scope| {
+        let recovery = std::thread::Builder::new()
+            .name("recovery".into())
+            .spawn_scoped(scope, || recover(&place))
+            .context("cannot start the thread that finishes an earlier run")?;
+        let outcome = run.until_stopped(wishes, reread, &place);
+        let recovered = recovery.join().map_err(|_| anyhow!("finishing an earlier run failed"))?;
+        outcome.map(|outcome| (outcome, recovered))
+    })
+    .and_then(|(mut outcome, recovered)| {
+        match recovered {
+            Ok(()) if outcome.ledger.tally.failed == 0 => place.discard_journal()?,
+            Ok(()) => {}
+            Err(error) => outcome.troubles.push(format!("{error:#}")),
+        }
+        Ok(outcome)
+    })
+}
+
+fn recover(place: &Place) -> Result<()> {
+    let context = "what an earlier run left in the journal is not finished; it stays there";
+    match place.recover().context(context) {
+        Ok(None) => Ok(()),
+        Ok(Some(recordings)) => {
+            eprintln!(
+                "spanreel: an earlier run was killed; {recordings} recordings were made of its journal"
+            );
+            Ok(())
+        }
+        Err(error) => {
+            tracing::error!("{error:#}");
+            Err(error)
+        }
+    }
+}
+
+/// News of a core.
+enum News {
+    Message(Message),
+    Opened(Opened),
+}
+
+impl News {
+    fn time(&self) -> Timestamp {
+        match self {
+            Self::Message(message) => message.time,
+            Self::Opened(opened) => opened.time,
+        }
+    }
+}
+
+/// A live run, as the dialog thread has it.
+struct Run {
+    config: Config,
+    port: Port,
+    cores: LiveCores,
+    journals: Vec<JournalThread>,
+    conductor: Conductor,
+    /// News that is later than what all cores have told, by core.
+    pending: Vec<(usize, News)>,
+    /// Malformed and refused SIP.
+    notes: Ledger,
+    losses: Arc<Losses>,
+    lost: u64,
+    troubles: Vec<String>,
+    began: Instant,
+    look_due: Instant,
+    looked: Timestamp,
+    release_due: Instant,
+    ledger_due: Instant,
+}
+
+impl Run {
+    fn start(config: &Config, mut port: Port, taps: Taps, place: &Place) -> Result<Self> {
+        if taps.len() > usize::from(u8::MAX) + 1 {
+            bail!("{} has {} queues; use at most 256 (queues = 256)", port.name, taps.len());
+        }
+        let mut starter = Starter { config, place, handles: Vec::new(), journals: Vec::new() };
+        match taps {
+            Taps::Xdp(taps) => taps.into_iter().try_for_each(|tap| starter.core(tap))?,
+            Taps::Copies(tap) => starter.core(*tap)?,
+            Taps::Packet(taps) => taps.into_iter().try_for_each(|tap| starter.core(tap))?,
+        }
+        let Starter { handles, journals, .. } = starter;
+        let cores = LiveCores::new(handles, port.take_endpoints());
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let conductor = place.conductor(cpus)?.never_waiting();
+        let (now, losses) = (clock::instant(), place.losses());
+        Ok(Self {
+            config: config.clone(),
+            port,
+            cores,
+            journals,
+            conductor,
+            pending: Vec::new(),
+            notes: Ledger::default(),
+            losses,
+            lost: 0,
+            troubles: Vec::new(),
+            began: now,
+            look_due: now,
+            looked: clock::now(),
+            release_due: now + RELEASE_EVERY,
+            ledger_due: now + every(config),
+        })
+    }
+
+    fn until_stopped(
+        mut self,
+        mut wishes: Wishes,
+        reread: &dyn Fn() -> Result<Config>,
+        place: &Place,
+    ) -> Result<Outcome> {
+        let mut notify = Notify::new();
+        notify.tell("READY=1");
+        loop {
+            let busy = self.turn();
+            match wishes.next() {
+                Some(Wish::Stop) => break,
+                Some(Wish::Reload) => {
+                    notify.reloading();
+                    self.reload(reread, place);
+                    notify.tell("READY=1");
+                }
+                Some(Wish::Ledger) => eprintln!("{}", self.ledger(false)),
+                None => {}
+            }
+            if self.look().is_err() {
+                break;
+            }
+            notify.alive();
+            if !busy {
+                std::thread::sleep(NAP);
+            }
+        }
+        notify.tell("STOPPING=1");
+        self.stop()
+    }
+
+    /// Takes what the cores have to say. True if there was something.
+    fn turn(&mut self) -> bool {
+        let told = self.told_until();
+        let heard = self.hear(told);
+        if told >= self.conductor.engine.due() {
+            self.conductor.engine.advance(told);
+        }
+        let answered = self.take_answers();
+        self.conductor.collect(false);
+        self.conductor.obey(&mut self.cores);
+        self.cores.send_backlogs();
+        heard || answered
+    }
+
+    /// Up to when every core has told everything; or as long as there is patience with it.
+    fn told_until(&self) -> Timestamp {
+        let progress = self.cores.handles.iter().map(|handle| handle.lines.progress()).min();
+        progress.unwrap_or_default().max(clock::now().minus(PATIENCE))
+    }
+
+    /// Gives the engine the news of all cores up to a time, in the order of time.
+    fn hear(&mut self, until: Timestamp) -> bool {
+        for (core, handle) in self.cores.handles.iter().enumerate() {
+            while self.pending.len() < PENDING_MAX
+                && let Some(message) = handle.lines.messages.pop()
+            {
+                self.pending.push((core, News::Message(message)));
+            }
+            while self.pending.len() < PENDING_MAX
+                && let Some(opened) = handle.lines.opened.pop()
+            {
+                self.pending.push((core, News::Opened(opened)));
+            }
+        }
+        if self.pending.is_empty() {
+            return false;
+        }
+        self.pending.sort_by_key(|(_, news)| news.time());
+        let due = self.pending.partition_point(|(_, news)| news.time() <= until);
+        let rest = self.pending.split_off(due);
+        for (core, news) in std::mem::replace(&mut self.pending, rest) {
+            self.tell_engine(core, news);
+        }
+        due > 0
+    }
+
+    fn tell_engine(&mut self, core: usize, news: News) {
+        match news {
+            News::Message(Message { time, key, transport, bytes }) => {
+                let input = SipInput { time, key, transport, message: &bytes };
+                match self.conductor.engine.signalling(input) {
+                    Handled::Malformed(_) => self.notes.note(Note::SipMalformed, 1),
+                    Handled::TableFull => self.notes.note(Note::SipTableFull, 1),
+                    Handled::Call(_) | Handled::NotACall => {}
+                }
+                if let Some(handle) = self.cores.handles.get(core) {
+                    handle.lines.give_back(bytes);
+                }
+            }
+            News::Opened(Opened { time, key, flow }) => {
+                // There are at most 256 cores.
+                let core = u8::try_from(core).unwrap_or(u8::MAX);
+                self.conductor.engine.flow_opened(FlowRef::Core(core, flow), key, time);
+            }
+        }
+        if self.conductor.engine.has_commands() {
+            self.conductor.obey(&mut self.cores);
+        }
+    }
+
+    fn take_answers(&mut self) -> bool {
+        let mut any = false;
+        while let Some(report) = self.cores.next_answer() {
+            any = true;
+            self.conductor.engine.report(report);
+        }
+        any
+    }
+
+    /// What is looked at now and then. An error: it makes no sense to go on.
+    fn look(&mut self) -> Result<(), ()> {
+        let now = clock::instant();
+        if now < self.look_due {
+            return Ok(());
+        }
+        self.look_due = now + LOOK_EVERY;
+        self.note_losses();
+        self.tell_troubles();
+        if now >= self.release_due {
+            self.release_due = now + RELEASE_EVERY;
+            self.release();
+        }
+        if self.config.stats_every_seconds > 0 && now >= self.ledger_due {
+            self.ledger_due = now + every(&self.config);
+            eprintln!("{}", self.ledger(false));
+        }
+        if let Some(reason) = self.reason_to_end() {
+            tracing::error!("{reason}; what was recorded is finished, then this run ends");
+            self.troubles.push(reason);
+            return Err(());
+        }
+        Ok(())
+    }
+
+    /// Lets go of journal segments that nothing needs any more.
+    fn release(&mut self) {
+        self.cores.release_signalling(self.conductor.engine.needed_since());
+        for (handle, journal) in self.cores.handles.iter().zip(&self.journals) {
+            journal.release_before(handle.lines.needed_from());
+        }
+    }
+
+    /// Losses of the last second are noted for the calls that were up.
+    fn note_losses(&mut self) {
+        let (lost, now) = (self.ledger(false).lost(), clock::now());
+        if lost > self.lost {
+            let packets = lost - self.lost;
+            tracing::error!("{packets} packets were lost in the last second; SIGUSR1 shows where");
+            self.losses.add(self.looked, now, packets);
+        }
+        (self.lost, self.looked) = (lost, now);
+    }
+
+    fn tell_troubles(&mut self) {
+        for handle in &self.cores.handles {
+            while let Some(trouble) = handle.lines.next_trouble() {
+                tracing::warn!("{trouble}");
+            }
+        }
+        if let Err(failure) = self.conductor.check() {
+            tracing::error!(
+                "a call could not be finished; its packets stay in the journal: {failure:#}"
+            );
+        }
+    }
+
+    fn reason_to_end(&mut self) -> Option<String> {
+        let failed = self.journals.iter().find_map(JournalThread::failure);
+        if let Some(failure) = failed {
+            return Some(format!("the journal cannot be written: {failure}"));
+        }
+        if !self.cores.handles.iter().all(Handle::is_running) {
+            return Some("a capture thread has ended".into());
+        }
+        while let Some(state) = self.port.change() {
+            let name = &self.port.name;
+            match state {
+                LinkState::Running { .. } => tracing::warn!("{name} is up"),
+                LinkState::NoCarrier { .. } => {
+                    tracing::warn!("{name} has no carrier: check the cable")
+                }
+                LinkState::Down { .. } => {
+                    tracing::warn!("{name} is down; recording goes on when it is up")
+                }
+                LinkState::Absent if self.port.is_bound_to_interface() => {
+                    return Some(format!("{name} was removed"));
+                }
+                LinkState::Absent => {
+                    tracing::warn!("{name} was removed; recording goes on when it is back")
+                }
+            }
+        }
+        None
+    }
+
+    fn reload(&mut self, reread: &dyn Fn() -> Result<Config>, place: &Place) {
+        match self.try_reload(reread, place) {
+            Ok(()) => eprintln!("spanreel: the configuration was read again"),
+            Err(error) => {
+                tracing::error!("the configuration stays as it was: {error:#}");
+            }
+        }
+    }
+
+    fn try_reload(&mut self, reread: &dyn Fn() -> Result<Config>, place: &Place) -> Result<()> {
+        let new = reread()?;
+        new.check()?;
+        let fixed = self.config.needs_restart(&new);
+        if !fixed.is_empty() {
+            tracing::warn!("{} changes only with a restart", fixed.join(", "));
+        }
+        if self.config.seal {
+            self.conductor.seal_for(place.sealer(&Config { seal: true, ..new.clone() })?);
+        }
+        self.port.configure(&Config { role: self.config.role, ..new.clone() })?;
+        self.conductor.engine.set_keep_unclaimed(new.keep_unclaimed);
+        let Config { signalling_ports, certificates, keep_unclaimed, stats_every_seconds, .. } =
+            new;
+        let old = std::mem::take(&mut self.config);
+        self.config =
+            Config { signalling_ports, certificates, keep_unclaimed, stats_every_seconds, ..old };
+        self.ledger_due = clock::instant() + every(&self.config);
+        Ok(())
+    }
+
+    /// Stops capturing, ends the calls that are up, finishes and stores everything.
+    fn stop(mut self) -> Result<Outcome> {
+        self.port.detach();
+        self.cores.handles.iter().for_each(|handle| handle.lines.stop());
+        while self.cores.is_running() {
+            if !self.turn() {
+                std::thread::sleep(NAP);
+            }
+        }
+        let late = self.cores.take_over();
+        // The cores have told everything: nothing is held back any more.
+        while self.hear(Timestamp::MAX) || self.take_answers() {}
+        for report in late? {
+            self.conductor.engine.report(report);
+        }
+        self.note_losses();
+        self.tell_troubles();
+        if let Err(failure) = self.conductor.end(EndReason::Interrupted, &mut self.cores) {
+            self.troubles.push(format!("a call could not be finished: {failure:#}"));
+        }
+        let ledger = self.ledger(true);
+        self.troubles.extend(ledger.imbalances());
+        if ledger.tally.failed > 0 {
+            let failed = ledger.tally.failed;
+            self.troubles
+                .push(format!("{failed} calls are not finished; the next run tries again"));
+        }
+        let Self { conductor, journals, cores, mut troubles, .. } = self;
+        drop(cores);
+        conductor.stop()?;
+        for journal in journals {
+            if let Err(error) = journal.stop() {
+                troubles.push(format!("{error:#}"));
+            }
+        }
+        Ok(Outcome { ledger, troubles })
+    }
+
+    fn ledger(&mut self, is_final: bool) -> LiveLedger {
+        let (mut frames, mut taps) = (self.notes.clone(), TapCounts::default());
+        for counted in self.cores.handles.iter().map(Handle::counted) {
+            frames.add(&counted.ledger);
+            taps.add(&counted.tap);
+        }
+        LiveLedger {
+            interface: self.port.name.clone(),
+            way: self.port.way.clone(),
+            seconds: self.began.elapsed().as_secs_f64(),
+            nic: self.port.statistics(),
+            program: self.port.counters(),
+            taps,
+            cores: frames,
+            orders_refused: self.cores.refused(),
+            endpoints_refused: self.cores.endpoints_refused(),
+            totals: self.conductor.engine.totals(),
+            tally: self.conductor.tally().clone(),
+            is_final,
+        }
+    }
+}
+
+/// How often the ledger is wanted; of no use if that is never.
+fn every(config: &Config) -> Duration {
+    Duration::from_secs(config.stats_every_seconds.max(1))
+}
+
+/// Starts the capture cores, each with its journal.
+struct Starter<'a> {
+    config: &'a Config,
+    place: &'a Place,
+    handles: Vec<Handle>,
+    journals: Vec<JournalThread>,
+}
+
+impl Starter<'_> {
+    fn core(&mut self, tap: impl Tap) -> Result<()> {
+        let number = u8::try_from(self.handles.len()).context("too many capture threads")?;
+        let options = WriterOptions::default();
+        let (writer, appender) = self.place.journal().core(number, &options, clock::now())?;
+        let lines = Arc::new(Lines::new());
+        self.journals.push(JournalThread::start(appender)?);
+        let cpu = self.config.cores.get(usize::from(number)).copied();
+        let running = core::start(number, cpu, tap, Worker::new(writer), Arc::clone(&lines))?;
+        self.handles.push(Handle::new(number, lines, running));
+        Ok(())
+    }
+}

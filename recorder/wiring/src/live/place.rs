@@ -1,0 +1,128 @@
+//! Where a live run puts things: the data folder, its journal and recordings, and the threads that finish calls.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use journal::{Journal, JournalKey, SourceId};
+use media::{Layout, Params};
+use seal::{Sealer, Sha256Hasher};
+use store::Recordings;
+
+use crate::conductor::Conductor;
+use crate::config::Config;
+use crate::data_dir::{DataDir, node_name};
+use crate::engine::Engine;
+use crate::finish::{Finisher, Losses, Pool};
+use crate::recovery;
+
+/// The data folder, open.
+pub(super) struct Place {
+    config: Config,
+    data: DataDir,
+    journal: Journal,
+    recordings: Arc<Recordings>,
+    losses: Arc<Losses>,
+}
+
+impl Place {
+    /// Opens it, making what is not there.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or written, another process that has it, keys that do not fit.
+    pub(super) fn open(config: &Config) -> Result<Self> {
+        let data = DataDir::create(&config.data)?;
+        let key = JournalKey::load_or_create(&data.journal_key())?;
+        let journal = Journal::open(&data.journal(), key, source_id(&config.interface))?;
+        let recordings = Arc::new(Recordings::open(&data.recordings())?);
+        let losses = Arc::new(Losses::default());
+        let place = Self { config: config.clone(), data, journal, recordings, losses };
+        // What is wrong with the keys is said before anything is captured.
+        place.sealer(config)?;
+        place.data.signer()?;
+        Ok(place)
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Losses of this recorder, which finishers write into the calls that were up then.
+    pub(super) fn losses(&self) -> Arc<Losses> {
+        Arc::clone(&self.losses)
+    }
+
+    /// What recordings are sealed with, if they are.
+    pub(super) fn sealer(&self, config: &Config) -> Result<Option<Sealer>> {
+        config.seal.then(|| self.data.sealer(&config.certificates)).transpose()
+    }
+
+    /// An engine with `threads` threads that finish its calls.
+    pub(super) fn conductor(&self, threads: usize) -> Result<Conductor> {
+        let config = &self.config;
+        let layout = if config.mono { Layout::Mono } else { Layout::Stereo };
+        let media_file_limit = Duration::from_secs(60 * u64::from(config.media_file_minutes));
+        let params = Params { layout, media_file_limit, ..Params::default() };
+        let keys = (self.sealer(config)?, self.data.signer()?);
+        let places = (Arc::clone(&self.recordings), self.data.catalog());
+        let finisher = Finisher::new(self.journal.reader(), params, keys, places, node_name())?
+            .with_losses(self.losses());
+        let pool = Pool::new(finisher, Arc::clone(&self.recordings), self.data.catalog(), threads)?;
+        Ok(Conductor::new(Engine::new(config.keep_unclaimed), pool))
+    }
+
+    /// Finishes what a killed predecessor left in the journal. Gives the number of recordings made, if it left
+    /// anything.
+    ///
+    /// # Errors
+    /// What could not be read or stored. The journal then keeps it.
+    pub(super) fn recover(&self) -> Result<Option<u64>> {
+        let recovered = self.journal.recover()?;
+        if recovered.segments.is_empty() {
+            self.journal.discard_earlier_runs()?;
+            return Ok(None);
+        }
+        let mut conductor = self.conductor(1)?;
+        recovery::run(&recovered, &self.journal.reader(), &mut conductor)?;
+        let (_, tally) = conductor.stop()?;
+        self.journal.discard_earlier_runs()?;
+        Ok(Some(tally.recorded))
+    }
+
+    /// Everything is stored: the journal has done its work. Nothing else may hold it any more.
+    ///
+    /// # Errors
+    /// A segment cannot be deleted; the next run finds its calls stored.
+    pub(super) fn discard_journal(self) -> Result<()> {
+        let Self { config, data, journal, .. } = self;
+        drop(journal);
+        let key = JournalKey::load_or_create(&data.journal_key())?;
+        let journal = Journal::open(&data.journal(), key, source_id(&config.interface))?;
+        journal.discard_earlier_runs().context("everything is stored, but")?;
+        Ok(())
+    }
+}
+
+/// Tells this node's live traffic on this interface from everything else. What it left is never read again from
+/// its source, so that it always has to be finished.
+fn source_id(interface: &str) -> SourceId {
+    let mut all = Sha256Hasher::default();
+    for part in ["live", interface, &node_name()] {
+        all.update(&(part.len() as u64).to_le_bytes());
+        all.update(part.as_bytes());
+    }
+    SourceId(all.finish().0)
+}
+
+/// Whether a folder can be written: tries it.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check_writable(folder: &Path) -> Result<()> {
+    DataDir::create(folder)?;
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    std::fs::write(&probe, b"spanreel").and_then(|()| std::fs::remove_file(&probe)).with_context(
+        || format!("cannot write in {}; check its owner and the disk", folder.display()),
+    )
+}

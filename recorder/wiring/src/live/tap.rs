@@ -1,0 +1,276 @@
+//! Where a capture core's frames come from: an AF_XDP socket, the ring of copies, or a packet socket.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use capture::packet_socket::{PacketError, PacketSource};
+use capture::xdp::{Copies, Received, Socket, UtcOffset};
+use capture::{CaptureError, Frame, LinkType, Poll, Source};
+
+use crate::clock;
+
+/// Frames taken at once. Commands wait that long, and memory goes back to the kernel that often.
+const BATCH: usize = 256;
+/// How long frames may still come out of a stopped XDP program: another CPU may just be handing over a batch.
+const LAST_FRAMES: Duration = Duration::from_millis(50);
+/// Steps of the wall clock below this are errors of measurement.
+const STEP_MIN: Duration = Duration::from_micros(100);
+
+/// A live source: beside frames, it counts, and can be stopped.
+pub(super) trait Tap: Source + Send + 'static {
+    /// Nothing new is taken; what was captured still comes, then [`Poll::End`].
+    fn stop(&mut self) -> Result<(), CaptureError>;
+
+    /// Looks after the interface and the clocks, a few times a second. What is wrong is told once.
+    fn look(&mut self) -> Result<(), CaptureError>;
+
+    /// What was handed over and lost.
+    fn counts(&mut self) -> TapCounts;
+
+    /// How long a frame may be on its way here when nothing is ready.
+    fn delay(&self) -> Duration;
+}
+
+/// What a source has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TapCounts {
+    /// Frames handed over.
+    pub(super) received: u64,
+    /// Frames lost, by name.
+    pub(super) lost: [(&'static str, u64); 3],
+    /// What is not a frame, but explains losses.
+    pub(super) beside: [(&'static str, u64); 2],
+}
+
+impl TapCounts {
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.iter().map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        let pairs = self.lost.iter_mut().zip(other.lost);
+        for ((name, sum), (other_name, more)) in
+            pairs.chain(self.beside.iter_mut().zip(other.beside))
+        {
+            *name = other_name;
+            *sum += more;
+        }
+    }
+}
+
+/// A line per count; losses are always shown, that nothing was lost is worth a line.
+impl fmt::Display for TapCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>12}  frames received by the sockets", self.received)?;
+        for (name, count) in self.lost.iter().filter(|(name, _)| !name.is_empty()) {
+            write!(f, "\n{count:>12}  {name} (lost)")?;
+        }
+        for (name, count) in self.beside.iter().filter(|(_, count)| *count > 0) {
+            write!(f, "\n{count:>12}  {name} (noted)")?;
+        }
+        Ok(())
+    }
+}
+
+/// TPACKET_V3.
+pub(super) struct PacketTap(PacketSource);
+
+impl PacketTap {
+    pub(super) fn new(source: PacketSource) -> Self {
+        Self(source)
+    }
+}
+
+impl Source for PacketTap {
+    #[inline]
+    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
+        self.0.poll(on_frame)
+    }
+}
+
+impl Tap for PacketTap {
+    fn stop(&mut self) -> Result<(), CaptureError> {
+        Ok(self.0.stop()?)
+    }
+
+    fn look(&mut self) -> Result<(), CaptureError> {
+        match self.0.wait(Duration::ZERO) {
+            // One that is made anew under this name is another interface.
+            Err(PacketError::Removed { .. }) => Ok(self.0.reopen()?),
+            other => Ok(other?),
+        }
+    }
+
+    fn counts(&mut self) -> TapCounts {
+        let counts = self.0.statistics().unwrap_or_default();
+        TapCounts {
+            received: counts.received,
+            lost: [
+                ("tp_drops", counts.dropped),
+                ("abandoned", counts.abandoned),
+                ("damaged", counts.damaged),
+            ],
+            beside: [("tp_freeze_q_cnt", counts.freezes), ("", 0)],
+        }
+    }
+
+    /// The time after which the kernel closes a block.
+    fn delay(&self) -> Duration {
+        Duration::from_millis(30)
+    }
+}
+
+/// Times of the XDP program as UTC.
+#[derive(Clone, Copy)]
+struct Utc(UtcOffset);
+
+impl Utc {
+    fn new() -> Option<Self> {
+        clock::utc_offset().map(Self)
+    }
+
+    /// UTC may have been stepped; otherwise the offset stays as it is, so that times do not jitter.
+    fn look(&mut self) {
+        if let Some(now) = clock::utc_offset()
+            && now.step_since(self.0).unsigned_abs() >= STEP_MIN.as_nanos() as u64
+        {
+            self.0 = now;
+        }
+    }
+
+    #[inline]
+    fn frame<'a>(self, packet: &Received<'a>, number: u64) -> Frame<'a> {
+        Frame {
+            time: self.0.utc(packet.meta.time),
+            link: LinkType::Ethernet,
+            data: packet.data,
+            wire_bytes: packet.wire_bytes,
+            number,
+        }
+    }
+}
+
+/// What the two XDP sources share: numbers, times, and the end.
+struct Xdp {
+    utc: Utc,
+    number: u64,
+    stopped: Option<Instant>,
+}
+
+impl Xdp {
+    fn new() -> Option<Self> {
+        Some(Self { utc: Utc::new()?, number: 0, stopped: None })
+    }
+
+    #[inline]
+    fn poll(&self, frames: usize) -> Poll {
+        match (frames, self.stopped) {
+            (0, Some(since)) if since.elapsed() >= LAST_FRAMES => Poll::End,
+            (0, _) => Poll::Idle,
+            (frames, _) => Poll::Frames(frames),
+        }
+    }
+}
+
+/// An AF_XDP socket.
+pub(super) struct XdpTap {
+    socket: Socket,
+    xdp: Xdp,
+}
+
+impl XdpTap {
+    pub(super) fn new(socket: Socket) -> Option<Self> {
+        Some(Self { socket, xdp: Xdp::new()? })
+    }
+}
+
+impl Source for XdpTap {
+    #[inline]
+    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
+        let (utc, number) = (self.xdp.utc, &mut self.xdp.number);
+        let frames = self.socket.drain(BATCH, &mut |packet| {
+            *number += 1;
+            on_frame(utc.frame(&packet, *number));
+        });
+        Ok(self.xdp.poll(frames))
+    }
+}
+
+impl Tap for XdpTap {
+    /// The program is detached by whoever attached it.
+    fn stop(&mut self) -> Result<(), CaptureError> {
+        self.xdp.stopped = Some(clock::instant());
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), CaptureError> {
+        self.xdp.utc.look();
+        Ok(())
+    }
+
+    fn counts(&mut self) -> TapCounts {
+        let counts = self.socket.statistics().unwrap_or_default();
+        TapCounts {
+            received: counts.received,
+            lost: [
+                ("rx_dropped", counts.rx_dropped),
+                ("rx_ring_full", counts.rx_ring_full),
+                ("too_long", counts.too_long),
+            ],
+            beside: [
+                ("fill_ring_empty", counts.fill_ring_empty),
+                ("rx_invalid", counts.rx_invalid),
+            ],
+        }
+    }
+
+    fn delay(&self) -> Duration {
+        Duration::from_millis(5)
+    }
+}
+
+/// The ring of copies of an interface that is shared with the host.
+pub(super) struct CopiesTap {
+    copies: Copies,
+    xdp: Xdp,
+}
+
+impl CopiesTap {
+    pub(super) fn new(copies: Copies) -> Option<Self> {
+        Some(Self { copies, xdp: Xdp::new()? })
+    }
+}
+
+impl Source for CopiesTap {
+    #[inline]
+    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
+        let (utc, number) = (self.xdp.utc, &mut self.xdp.number);
+        let frames = self.copies.drain(BATCH, &mut |packet| {
+            *number += 1;
+            on_frame(utc.frame(&packet, *number));
+        });
+        Ok(self.xdp.poll(frames))
+    }
+}
+
+impl Tap for CopiesTap {
+    fn stop(&mut self) -> Result<(), CaptureError> {
+        self.xdp.stopped = Some(clock::instant());
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), CaptureError> {
+        self.xdp.utc.look();
+        Ok(())
+    }
+
+    /// What did not fit the ring is in the program's own counts.
+    fn counts(&mut self) -> TapCounts {
+        TapCounts { received: self.xdp.number, ..TapCounts::default() }
+    }
+
+    fn delay(&self) -> Duration {
+        Duration::from_millis(5)
+    }
+}

@@ -1,0 +1,85 @@
+//! Calls that are sent in real time are recorded.
+
+use capture::nic::Link;
+use rustix::process::Signal;
+
+use crate::rig::{Rig, segments};
+use crate::wire::{SPAN, eventually, play, with_wire};
+
+fn calls_are_recorded(mode: &'static str, way: &'static str) {
+    with_wire(move || {
+        let rig = Rig::new(8, 3);
+        let recorder = rig.start(&["--mode", mode]);
+        assert!(rig.read_log().contains(way), "{}", rig.read_log());
+        let sent = play(&rig.capture());
+        eventually("the last call's end", || rig.list().len() == rig.truth.len());
+        let ledger = recorder.stop();
+        rig.assert_all_recorded();
+        assert_eq!(ledger["ledgerBalances"], true, "{ledger}");
+        assert_eq!(
+            (&ledger["lost"], &ledger["framesReceived"]),
+            (&0.into(), &sent.into()),
+            "{ledger}"
+        );
+        assert_eq!(ledger["recordings"], rig.truth.len(), "{ledger}");
+        assert_eq!(segments(&rig.data()), 0, "the journal has done its work");
+        let link = Link::find(SPAN).unwrap();
+        assert!(link.xdp.is_none() && link.promiscuity == 0, "{link:?}");
+    });
+}
+
+#[test]
+fn by_packet_socket() {
+    calls_are_recorded("packet", "TPACKET_V3");
+}
+
+#[test]
+fn by_xdp() {
+    calls_are_recorded("auto", "XDP, native");
+}
+
+#[test]
+fn what_a_killed_run_received_is_finished_by_the_next() {
+    with_wire(|| {
+        let rig = Rig::new(8, 3);
+        let recorder = rig.start(&[]);
+        play(&rig.capture());
+        // The calls have ended, but the last of their media is younger than what a call's end waits for; what
+        // was received has to reach the disk, which it does within a second.
+        std::thread::sleep(std::time::Duration::from_millis(900));
+        recorder.kill();
+        let recorder = rig.start(&[]);
+        eventually("the earlier run is finished", || rig.list().len() == rig.truth.len());
+        let ledger = recorder.stop();
+        assert_eq!(ledger["ledgerBalances"], true, "{ledger}");
+        rig.assert_all_recorded();
+        assert_eq!(segments(&rig.data()), 0, "{}", rig.read_log());
+    });
+}
+
+#[test]
+fn calls_that_are_up_when_it_is_stopped_are_interrupted() {
+    with_wire(|| {
+        let rig = Rig::new(3, 30);
+        let recorder = rig.start(&[]);
+        let capture = rig.capture();
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("part.pcap");
+        // About 4 s of it.
+        let whole = std::fs::read(&capture).unwrap();
+        std::fs::write(&part, &whole[..24 + 230 * 4 * 300]).unwrap();
+        let _ = std::panic::catch_unwind(|| play(&part));
+        recorder.signal(Signal::USR1);
+        eventually("the ledger", || rig.read_log().contains("packets received by the interface"));
+        let ledger = recorder.stop();
+        assert_eq!(
+            (&ledger["lost"], &ledger["ledgerBalances"]),
+            (&0.into(), &true.into()),
+            "{ledger}"
+        );
+        let recordings = rig.list();
+        assert_eq!(recordings.len(), 3);
+        assert!(recordings.iter().all(|it| it["endReason"] == "interrupted"), "{recordings:?}");
+        assert!(recordings.iter().all(|it| it["complete"] == false), "{recordings:?}");
+    });
+}

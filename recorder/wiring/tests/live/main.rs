@@ -1,0 +1,12 @@
+//! `spanreel run` on virtual Ethernet, in network namespaces of the tests' own: calls that are sent in real time are
+//! recorded, whatever happens to the recorder. Needs root; says so where it is skipped.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "all of it is tests; clippy knows only functions marked #[test] for such"
+)]
+
+mod calls;
+mod refusals;
+mod rig;
+mod wire;

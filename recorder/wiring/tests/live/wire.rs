@@ -1,0 +1,114 @@
+//! A namespace with a pair of virtual Ethernet interfaces, and captures played onto it in real time.
+
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use capture::{Merged, Poll, Source as _};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::thread::UnshareFlags;
+
+static SKIPPED: AtomicU32 = AtomicU32::new(0);
+
+/// The end that is captured on.
+pub(crate) const SPAN: &str = "span0";
+/// The end that is sent on.
+const FAR: &str = "far0";
+
+/// Runs a test in a namespace of its own, in a thread of its own.
+#[expect(clippy::disallowed_methods, reason = "a namespace is a thread's")]
+pub(crate) fn with_wire(test: impl FnOnce() + Send + 'static) {
+    if !rustix::process::geteuid().is_root() {
+        let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Past the test harness, which would swallow it.
+        let line = format!("skipped: {name}: needs root ({count} so far)\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    }
+    let run = move || {
+        enter_namespace();
+        test();
+    };
+    if let Err(panic) = std::thread::spawn(run).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[expect(unsafe_code, reason = "a thread that leaves its namespace")]
+fn enter_namespace() {
+    // SAFETY: no descriptor table is left, so that no other thread's descriptors change meaning.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
+    let queues = ["numrxqueues", "4", "numtxqueues", "4"];
+    let link =
+        [&["link", "add", SPAN], &queues[..], &["type", "veth", "peer", "name", FAR]].concat();
+    ip(&[&link[..], &queues[..]].concat());
+    for interface in [SPAN, FAR] {
+        ip(&["link", "set", interface, "addrgenmode", "none"]);
+        ip(&["link", "set", interface, "up"]);
+    }
+}
+
+/// Runs `ip` with these arguments.
+pub(crate) fn ip(arguments: &[&str]) {
+    let output = Command::new("ip").args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "ip {arguments:?}: {error}");
+}
+
+#[expect(unsafe_code, reason = "an address that rustix does not know")]
+fn sender() -> OwnedFd {
+    let flags = SocketFlags::CLOEXEC;
+    let socket =
+        rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None).unwrap();
+    let index = capture::nic::Link::find(FAR).unwrap().index;
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: 0,
+        sll_ifindex: index.cast_signed(),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = size_of_val(&address) as u32;
+    // SAFETY: an address of that length, which the kernel reads.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    socket
+}
+
+/// Sends the frames of a capture at the pace at which they were captured; how many there were.
+pub(crate) fn play(capture: &Path) -> u64 {
+    let socket = sender();
+    let mut source = Merged::open(&[PathBuf::from(capture)]).unwrap();
+    let (mut first, mut sent, began) = (None, 0, now());
+    let mut send = |frame: capture::Frame<'_>| {
+        let due = frame.time.since(*first.get_or_insert(frame.time));
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        assert_eq!(
+            rustix::net::send(&socket, frame.data, SendFlags::empty()),
+            Ok(frame.data.len())
+        );
+        sent += 1;
+    };
+    while source.poll(&mut send).unwrap() != Poll::End {}
+    sent
+}
+
+/// Waits for something to happen.
+pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    let begun = now();
+    while !happened() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test that waits")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -25,8 +25,8 @@ const BITSET_BITS: u16 = 3;
 const BITSET_BIT: u16 = 1;
 const BIT_NAME: u16 = 2;
 const BIT_VALUE: u16 = 3;
-const RINGS_RX_MAX: u16 = 1;
-const RINGS_RX: u16 = 5;
+const RINGS_RX_MAX: u16 = 2;
+const RINGS_RX: u16 = 6;
 const CHANNELS_RX_MAX: u16 = 2;
 const CHANNELS_COMBINED_MAX: u16 = 5;
 const CHANNELS_RX: u16 = 6;
@@ -96,6 +96,23 @@ pub struct Amount {
     pub max: u32,
 }
 
+impl Amount {
+    fn of_ring(answer: &[u8]) -> Option<Self> {
+        let (now, max) = (number(answer, RINGS_RX)?, number(answer, RINGS_RX_MAX)?);
+        Some(Self { now, max })
+    }
+
+    /// A card has queues for one direction or for both, rarely both kinds.
+    fn of_channels(answer: &[u8]) -> Option<Self> {
+        let now = match (number(answer, CHANNELS_RX), number(answer, CHANNELS_COMBINED)) {
+            (None, None) => return None,
+            (one, other) => one.unwrap_or(0).saturating_add(other.unwrap_or(0)),
+        };
+        let max = number(answer, CHANNELS_RX_MAX).max(number(answer, CHANNELS_COMBINED_MAX))?;
+        Some(Self { now, max: max.max(now) })
+    }
+}
+
 /// ethtool's family, for one interface.
 #[derive(Debug)]
 pub(super) struct Ethtool {
@@ -129,22 +146,12 @@ impl Ethtool {
 
     /// Receive descriptors of each queue.
     pub(super) fn ring(&mut self) -> io::Result<Option<Amount>> {
-        let answer = self.ask(RINGS_GET, Writer::default())?;
-        let max = number(&answer, RINGS_RX_MAX);
-        Ok(number(&answer, RINGS_RX).zip(max).map(|(now, max)| Amount { now, max }))
+        Ok(Amount::of_ring(&self.ask(RINGS_GET, Writer::default())?))
     }
 
     /// Receive queues.
     pub(super) fn queues(&mut self) -> io::Result<Option<Amount>> {
-        let answer = self.ask(CHANNELS_GET, Writer::default())?;
-        let both = |one, other| match (number(&answer, one), number(&answer, other)) {
-            (None, None) => None,
-            (one, other) => Some(one.unwrap_or(0).saturating_add(other.unwrap_or(0))),
-        };
-        let now = both(CHANNELS_RX, CHANNELS_COMBINED);
-        // A card has queues for one direction or for both, rarely both kinds.
-        let max = number(&answer, CHANNELS_RX_MAX).max(number(&answer, CHANNELS_COMBINED_MAX));
-        Ok(now.zip(max).map(|(now, max)| Amount { now, max: max.max(now) }))
+        Ok(Amount::of_channels(&self.ask(CHANNELS_GET, Writer::default())?))
     }
 
     /// Megabits a second.
@@ -192,6 +199,19 @@ mod tests {
         assert!(features.is_on("rx-fixed") && !features.can_go_off("rx-fixed"), "it cannot change");
         assert!(!features.is_on("rx-lro") && !features.can_go_off("rx-lro"), "it is off");
         assert!(features.is_on(VLAN_STRIPPING) && !features.can_go_off(VLAN_STRIPPING));
+    }
+
+    #[test]
+    fn rings_and_queues_are_where_the_kernel_puts_them() {
+        // As `linux/ethtool_netlink.h` numbers them: the header is 1.
+        let header = || Writer::default().nest(HEADER, Writer::default().number(1, 7));
+        let ring = header().number(2, 4_096).number(5, 2_048).number(6, 512).number(9, 256);
+        assert_eq!(Amount::of_ring(&bytes(ring)), Some(Amount { now: 512, max: 4_096 }));
+        let combined = header().number(2, 0).number(5, 16).number(6, 0).number(9, 4);
+        assert_eq!(Amount::of_channels(&bytes(combined)), Some(Amount { now: 4, max: 16 }));
+        let receive = header().number(2, 8).number(3, 8).number(6, 2).number(7, 2);
+        assert_eq!(Amount::of_channels(&bytes(receive)), Some(Amount { now: 2, max: 8 }));
+        assert_eq!(Amount::of_channels(&bytes(header())), None);
     }
 
     #[test]

@@ -31,7 +31,9 @@ fn finish(doctor: Child) -> (Value, Option<i32>) {
 fn severity<'a>(report: &'a Value, topic: &str) -> &'a str {
     let findings = report["findings"].as_array().unwrap();
     let finding = findings.iter().find(|finding| finding["topic"] == topic);
-    finding.unwrap_or_else(|| panic!("nothing on {topic}: {report:#}"))["severity"].as_str().unwrap()
+    finding.unwrap_or_else(|| panic!("nothing on {topic}: {report:#}"))["severity"]
+        .as_str()
+        .unwrap()
 }
 
 /// The signalling of a capture, in a capture beside it.
@@ -62,7 +64,11 @@ fn doctor_tells_good_traffic_from_signalling_alone() {
             assert_eq!(severity(&good, topic), "ok", "{good:#}");
         }
         let traffic = &good["traffic"];
-        assert_eq!((&traffic["frames"], &traffic["answered"]), (&sent.into(), &5.into()), "{good:#}");
+        assert_eq!(
+            (&traffic["frames"], &traffic["answered"]),
+            (&sent.into(), &5.into()),
+            "{good:#}"
+        );
         assert_eq!(traffic["rtpStreams"], 10, "{good:#}");
         assert_eq!(good["interface"]["driver"], "veth");
 

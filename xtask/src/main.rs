@@ -4,6 +4,7 @@
 //! and git.
 
 mod demo;
+mod ebpf;
 mod setup;
 mod shell;
 mod test;
@@ -16,6 +17,7 @@ usage: cargo xtask COMMAND
   demo [CAPTURE]   record a capture (one of synthetic calls if none is given), list, verify and play it
   test             everything that CI runs: format, lints, licences, tests, fuzz targets
   fuzz [SECONDS]   every fuzz target for that long each [60], guided by coverage
+  ebpf [--check]   build the XDP program anew; or see that the committed one is what its source gives
   setup            install what the others need";
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["fuzz"] => test::fuzz(60),
         ["fuzz", seconds] => seconds.parse().map_err(anyhow::Error::from).and_then(test::fuzz),
+        ["ebpf", ..] => ebpf::run(),
         ["setup"] => setup::run(),
         _ => {
             eprintln!("{USAGE}");

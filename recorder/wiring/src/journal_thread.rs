@@ -19,6 +19,17 @@ pub(crate) struct JournalThread {
     handle: Option<JoinHandle<()>>,
 }
 
+/// Whether a journal's thread still writes.
+#[derive(Clone)]
+pub(crate) struct Health(Arc<Shared>);
+
+impl Health {
+    /// Whether it gave up: what is not on the disk now will not be.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.0.failed.load(Ordering::Acquire)
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
@@ -44,6 +55,11 @@ impl JournalThread {
     /// Whether it gave up: what was sealed since is not on the disk.
     pub(crate) fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// For others to see whether it gave up.
+    pub(crate) fn health(&self) -> Health {
+        Health(Arc::clone(&self.shared))
     }
 
     /// Why it gave up.

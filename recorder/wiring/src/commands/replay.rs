@@ -23,7 +23,7 @@ use crate::conductor::Conductor;
 use crate::data_dir::{DataDir, node_name};
 use crate::engine::Engine;
 use crate::finish::{Finisher, Pool};
-use crate::journal_thread::JournalThread;
+use crate::journal_thread::{Health, JournalThread};
 use crate::replay::{CORE, Replay, Replayed};
 use crate::worker::Worker;
 use crate::{clock, output, recovery};
@@ -38,13 +38,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     let journal =
         Journal::open(&data.journal(), JournalKey::load_or_create(&data.journal_key())?, source)?;
     let recordings = Arc::new(Recordings::open(&data.recordings())?);
-    let conductor = |engine| conductor(engine, arguments, &data, &journal, &recordings);
+    let conductor = |journals| conductor(arguments, &data, &journal, &recordings, journals);
     recover(&journal, source, &conductor)?;
     let (writer, appender) = journal.core(CORE, &WriterOptions::default(), clock::now())?;
     let pacer = arguments.rate.map(Pacer::new);
     let journal_thread = JournalThread::start(appender)?;
-    let replay =
-        Replay::new(Worker::new(writer), journal_thread, conductor(Engine::new(true))?, pacer);
+    let conductor = conductor(vec![journal_thread.health()])?;
+    let replay = Replay::new(Worker::new(writer), journal_thread, conductor, pacer);
     let replayed = replay.run(&arguments.files)?;
     // Everything is stored: the journal has done its work.
     drop(journal);
@@ -62,11 +62,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
 fn recover(
     journal: &Journal,
     source: SourceId,
-    conductor: &impl Fn(Engine) -> Result<Conductor>,
+    conductor: &impl Fn(Vec<Health>) -> Result<Conductor>,
 ) -> Result<()> {
     let recovered = journal.recover()?;
     if recovered.segments.iter().any(|segment| segment.header.source != source) {
-        let mut conductor = conductor(Engine::new(true))?;
+        let mut conductor = conductor(Vec::new())?;
         recovery::run(&recovered, &journal.reader(), &mut conductor)?;
         let (_, tally) = conductor.stop()?;
         eprintln!(
@@ -79,11 +79,11 @@ fn recover(
 }
 
 fn conductor(
-    engine: Engine,
     arguments: &Arguments,
     data: &DataDir,
     journal: &Journal,
     recordings: &Arc<Recordings>,
+    journals: Vec<Health>,
 ) -> Result<Conductor> {
     let layout = if arguments.mono { Layout::Mono } else { Layout::Stereo };
     let media_file_limit = Duration::from_secs(60 * u64::from(arguments.media_file_minutes));
@@ -91,10 +91,11 @@ fn conductor(
     let sealer = if arguments.no_seal { None } else { Some(data.sealer(&arguments.certificates)?) };
     let keys = (sealer, data.signer()?);
     let places = (Arc::clone(recordings), data.catalog());
-    let finisher = Finisher::new(journal.reader(), params, keys, places, node_name())?;
+    let finisher =
+        Finisher::new(journal.reader(), params, keys, places, node_name())?.watching(journals);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let pool = Pool::new(finisher, Arc::clone(recordings), data.catalog(), threads)?;
-    Ok(Conductor::new(engine, pool))
+    Ok(Conductor::new(Engine::new(true), pool))
 }
 
 /// Tells one set of capture files from another, wherever they lie.

@@ -1,11 +1,13 @@
 //! `spanreel verify`: whether recordings are unaltered and whole.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use seal::{Certificate, PrivateKey};
 use serde_json::json;
-use store::Report;
+use store::{Catalog, Filter, Finding, Order, Problem, Report};
 
 use super::Verdict;
 use crate::cli::Verify;
@@ -18,7 +20,12 @@ pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
     let targets = targets(arguments)?;
     let mut bad = 0;
     for target in &targets {
-        let report = store::verify(target, trusted.as_deref(), key.as_ref());
+        let report = if target.exists() {
+            store::verify(target, trusted.as_deref(), key.as_ref())
+        } else {
+            let gone = Finding { path: target.clone(), problem: Problem::Missing };
+            Report { findings: vec![gone], ..Report::default() }
+        };
         bad += usize::from(!report.findings.is_empty());
         tell(target, &report, arguments.json)?;
     }
@@ -45,7 +52,7 @@ fn trusted(arguments: &Verify) -> Result<Option<Vec<Certificate>>> {
 /// Folders and files to check. Nothing named: every recording of the data folder.
 fn targets(arguments: &Verify) -> Result<Vec<PathBuf>> {
     if arguments.what.is_empty() {
-        return folders(&DataDir::open(&arguments.data.dir)?.recordings());
+        return all(&DataDir::open(&arguments.data.dir)?);
     }
     let mut targets = Vec::new();
     for what in &arguments.what {
@@ -62,6 +69,24 @@ fn targets(arguments: &Verify) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(targets)
+}
+
+/// Every recording that is there, and every one that the catalog says should be.
+fn all(data: &DataDir) -> Result<Vec<PathBuf>> {
+    let mut targets: BTreeSet<PathBuf> = folders(&data.recordings())?.into_iter().collect();
+    if data.catalog().exists() {
+        let recordings = std::path::absolute(data.recordings())?;
+        Catalog::open_existing(&data.catalog())?.each(
+            &Filter::default(),
+            Order::Earliest,
+            None,
+            |recording| {
+                targets.insert(recordings.join(recording.id.to_string()));
+                ControlFlow::Continue(())
+            },
+        )?;
+    }
+    Ok(targets.into_iter().collect())
 }
 
 /// A recording of the data folder, found without its catalog.

@@ -23,6 +23,7 @@ use self::metadata::Subject;
 pub(crate) use self::pool::Pool;
 use crate::clock;
 use crate::engine::{Claim, Job, PACKETS_MIN};
+use crate::journal_thread::Health;
 
 /// How long a chunk may be on its way to the disk before its job gives up on it.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
@@ -63,6 +64,7 @@ pub(crate) struct Finisher {
     catalog: Mutex<Catalog>,
     node: String,
     losses: Arc<Losses>,
+    journals: Vec<Health>,
 }
 
 impl Finisher {
@@ -76,12 +78,18 @@ impl Finisher {
     ) -> Result<Self> {
         let catalog = Mutex::new(Catalog::open(&catalog)?);
         let (sealer, losses) = (Mutex::new(sealer.map(Arc::new)), Arc::default());
-        Ok(Self { reader, params, sealer, signer, recordings, catalog, node, losses })
+        let journals = Vec::new();
+        Ok(Self { reader, params, sealer, signer, recordings, catalog, node, losses, journals })
     }
 
     /// What the recorder itself loses meanwhile is noted with the calls that it may have hit.
     pub(crate) fn with_losses(self, losses: Arc<Losses>) -> Self {
         Self { losses, ..self }
+    }
+
+    /// What is on its way to the disk is not waited for if one of these has given up.
+    pub(crate) fn watching(self, journals: Vec<Health>) -> Self {
+        Self { journals, ..self }
     }
 
     /// Seals with this from now on.
@@ -139,7 +147,9 @@ impl Finisher {
 
     fn read_claim(&self, claim: &Claim) -> Result<Packets, ReadError> {
         let began = clock::instant();
-        while !self.reader.is_written(claim.chain) && began.elapsed() < WRITTEN_WITHIN {
+        let may_come =
+            || began.elapsed() < WRITTEN_WITHIN && !self.journals.iter().any(Health::is_lost);
+        while !self.reader.is_written(claim.chain) && may_come() {
             std::thread::sleep(WRITTEN_EVERY);
         }
         let mut packets = Packets::default();

@@ -139,7 +139,7 @@ impl<T: Tap> Core<T> {
             self.lines.complain(trouble);
         }
         let counts = self.tap.counts();
-        self.lines.publish(self.worker.ledger(), &counts);
+        self.lines.publish(now, self.worker.ledger(), &counts);
         self.tick_due = now.plus(TICK);
     }
 
@@ -159,7 +159,7 @@ impl<T: Tap> Core<T> {
     fn end(mut self) -> Ended {
         self.worker.finish(&mut Live { lines: &self.lines });
         let tap: TapCounts = self.tap.counts();
-        let counted = Counted { ledger: self.worker.ledger().clone(), tap };
+        let counted = Counted { at: clock::now(), ledger: self.worker.ledger().clone(), tap };
         Ended { worker: self.worker, counted }
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Answer {
 /// What a core has counted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
+    /// When.
+    pub(super) at: Timestamp,
     pub(super) ledger: Ledger,
     pub(super) tap: TapCounts,
 }
@@ -143,8 +145,9 @@ impl Lines {
     }
 
     /// The core's side: shows its counts, unless someone is just looking at the last ones.
-    pub(super) fn publish(&self, ledger: &Ledger, tap: &TapCounts) {
+    pub(super) fn publish(&self, at: Timestamp, ledger: &Ledger, tap: &TapCounts) {
         if let Ok(mut counted) = self.counted.try_lock() {
+            counted.at = at;
             counted.ledger.clone_from(ledger);
             counted.tap.clone_from(tap);
         }

@@ -49,8 +49,9 @@ const NAP: Duration = Duration::from_micros(500);
 const PATIENCE: Duration = Duration::from_millis(200);
 /// News held back at once.
 const PENDING_MAX: usize = 65_536;
-/// How often cores, journals and the interface are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often cores, journals and the interface are looked at: losses are then known before a call that ended with
+/// them is finished, a second later.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often the journals are asked to let go of what is finished.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 
@@ -154,7 +155,8 @@ struct Run {
     troubles: Vec<String>,
     began: Instant,
     look_due: Instant,
-    looked: Timestamp,
+    /// Up to when losses are known.
+    counted_at: Timestamp,
     release_due: Instant,
     ledger_due: Instant,
 }
@@ -188,7 +190,7 @@ impl Run {
             troubles: Vec::new(),
             began: now,
             look_due: now,
-            looked: clock::now(),
+            counted_at: clock::now(),
             release_due: now + RELEASE_EVERY,
             ledger_due: now + every(config),
         })
@@ -338,15 +340,17 @@ impl Run {
         }
     }
 
-    /// Losses of the last second are noted for the calls that were up.
+    /// Losses since the last look are noted for the calls that were up. When they were is known as well as the
+    /// cores have shown their counts.
     fn note_losses(&mut self) {
-        let (lost, now) = (self.ledger(false).lost(), clock::now());
+        let counted_at = self.cores.handles.iter().map(|handle| handle.counted().at).min();
+        let lost = self.ledger(false).lost();
         if lost > self.lost {
             let packets = lost - self.lost;
-            tracing::error!("{packets} packets were lost in the last second; SIGUSR1 shows where");
-            self.losses.add(self.looked, now, packets);
+            tracing::error!("{packets} packets were lost just now; SIGUSR1 shows where");
+            self.losses.add(self.counted_at, clock::now(), packets);
         }
-        (self.lost, self.looked) = (lost, now);
+        (self.lost, self.counted_at) = (lost, counted_at.unwrap_or_default());
     }
 
     fn tell_troubles(&mut self) {

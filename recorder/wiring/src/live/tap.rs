@@ -74,36 +74,43 @@ impl fmt::Display for TapCounts {
 }
 
 /// TPACKET_V3.
-pub(super) struct PacketTap(PacketSource);
+pub(super) struct PacketTap {
+    source: PacketSource,
+    /// The interface is gone. One that is made anew under its name is another one, to be opened anew.
+    removed: bool,
+}
 
 impl PacketTap {
     pub(super) fn new(source: PacketSource) -> Self {
-        Self(source)
+        Self { source, removed: false }
     }
 }
 
 impl Source for PacketTap {
     #[inline]
     fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
-        self.0.poll(on_frame)
+        self.source.poll(on_frame)
     }
 }
 
 impl Tap for PacketTap {
     fn stop(&mut self) -> Result<(), CaptureError> {
-        Ok(self.0.stop()?)
+        Ok(self.source.stop()?)
     }
 
     fn look(&mut self) -> Result<(), CaptureError> {
-        match self.0.wait(Duration::ZERO) {
-            // One that is made anew under this name is another interface.
-            Err(PacketError::Removed { .. }) => Ok(self.0.reopen()?),
-            other => Ok(other?),
+        if self.removed {
+            // Not yet there again: that it is gone has been told.
+            self.removed = self.source.reopen().is_err();
+            return Ok(());
         }
+        let looked = self.source.wait(Duration::ZERO);
+        self.removed = matches!(looked, Err(PacketError::Removed { .. }));
+        Ok(looked?)
     }
 
     fn counts(&mut self) -> TapCounts {
-        let counts = self.0.statistics().unwrap_or_default();
+        let counts = self.source.statistics().unwrap_or_default();
         TapCounts {
             received: counts.received,
             lost: [

@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod outages;
 mod refusals;
 mod rig;
 mod wire;

@@ -1,7 +1,7 @@
 //! The recorder under test, and what it recorded.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -19,13 +19,18 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(calls: u32, seconds: u32) -> Self {
+        Self::of(7, calls, seconds)
+    }
+
+    /// Another seed: other calls.
+    pub(crate) fn of(seed: u64, calls: u32, seconds: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path().join("calls.pcap");
         let options = Options {
             calls,
             seconds,
             codec: Codecs::Mix,
-            seed: 7,
+            seed,
             loss: 0.0,
             reorder: 0.0,
             duplicate: 0.0,
@@ -44,6 +49,10 @@ impl Rig {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     fn log(&self) -> PathBuf {
@@ -144,6 +153,16 @@ impl Recorder {
         let output = self.child.take().unwrap().wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Waits until it ends by itself; gives how, and what it printed.
+    pub(crate) fn wait(mut self) -> (ExitStatus, Value) {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        (output.status, serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     pub(crate) fn kill(mut self) {

@@ -42,6 +42,11 @@ pub(crate) fn with_wire(test: impl FnOnce() + Send + 'static) {
 fn enter_namespace() {
     // SAFETY: no descriptor table is left, so that no other thread's descriptors change meaning.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
+    add_pair();
+}
+
+/// Makes the pair and brings it up.
+pub(crate) fn add_pair() {
     let queues = ["numrxqueues", "4", "numtxqueues", "4"];
     let link =
         [&["link", "add", SPAN], &queues[..], &["type", "veth", "peer", "name", FAR]].concat();
@@ -97,6 +102,17 @@ pub(crate) fn play(capture: &Path) -> u64 {
     };
     while source.poll(&mut send).unwrap() != Poll::End {}
     sent
+}
+
+/// Sends the frames of a capture, over and over, as fast as it goes.
+pub(crate) fn flood(capture: &Path, count: usize) {
+    let socket = sender();
+    let mut frames: Vec<Vec<u8>> = Vec::new();
+    let mut source = Merged::open(&[PathBuf::from(capture)]).unwrap();
+    while source.poll(&mut |frame| frames.push(frame.data.to_vec())).unwrap() != Poll::End {}
+    for frame in frames.iter().cycle().take(count) {
+        rustix::net::send(&socket, frame, SendFlags::empty()).unwrap();
+    }
 }
 
 /// Waits for something to happen.

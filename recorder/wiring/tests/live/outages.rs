@@ -1,0 +1,168 @@
+//! What goes wrong while the recorder runs is survived, counted and told.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::rig::{Rig, spanreel};
+use crate::wire::{SPAN, add_pair, eventually, flood, ip, play, with_wire};
+
+/// Plays the calls twice, with something in between.
+fn twice(mode: &'static str, between: impl FnOnce(&Rig) + Send + 'static) {
+    with_wire(move || {
+        let rig = Rig::new(2, 2);
+        let recorder = rig.start(&["--mode", mode]);
+        play(&rig.capture());
+        eventually("the calls", || rig.list().len() == 2);
+        between(&rig);
+        play(&rig.capture());
+        // The same Call-IDs at another time: other calls.
+        eventually("the calls after that", || rig.list().len() == 4);
+        let ledger = recorder.stop();
+        assert_eq!(
+            (&ledger["lost"], &ledger["ledgerBalances"]),
+            (&0.into(), &true.into()),
+            "{ledger}"
+        );
+        assert!(rig.list().iter().all(|it| it["complete"] == true), "{:?}", rig.list());
+    });
+}
+
+fn down_and_up(rig: &Rig) {
+    ip(&["link", "set", SPAN, "down"]);
+    eventually("telling that it is down", || rig.read_log().contains("is down"));
+    ip(&["link", "set", SPAN, "up"]);
+    eventually("telling that it is up", || rig.read_log().contains("is up"));
+}
+
+#[test]
+fn an_interface_that_goes_down_and_comes_back_by_packet_socket() {
+    twice("packet", down_and_up);
+}
+
+#[test]
+fn an_interface_that_goes_down_and_comes_back_by_xdp() {
+    twice("xdp", down_and_up);
+}
+
+#[test]
+fn an_interface_that_is_removed_and_made_anew() {
+    twice("packet", |rig| {
+        ip(&["link", "del", SPAN]);
+        eventually("telling that it is gone", || rig.read_log().contains("was removed"));
+        add_pair();
+        eventually("promiscuous mode, as a sign of life", || {
+            // Four sockets, one a queue.
+            capture::nic::Link::find(SPAN).unwrap().promiscuity == 4
+        });
+    });
+}
+
+#[test]
+fn under_xdp_a_removed_interface_ends_the_run_with_everything_stored() {
+    with_wire(|| {
+        let rig = Rig::new(2, 2);
+        let recorder = rig.start(&["--mode", "xdp"]);
+        play(&rig.capture());
+        ip(&["link", "del", SPAN]);
+        let (status, _) = recorder.wait();
+        assert_eq!(status.code(), Some(1), "so that a service manager starts it again");
+        assert!(rig.read_log().contains("span0 was removed"), "{}", rig.read_log());
+        assert_eq!(rig.list().len(), 2);
+    });
+}
+
+/// The recorder is held up while packets come in: what does not fit its rings is counted, and told with the calls
+/// that were up.
+#[expect(clippy::disallowed_methods, reason = "calls go on meanwhile")]
+fn too_slow(mode: &'static str, reason: &'static str) {
+    with_wire(move || {
+        let (rig, other) = (Rig::new(2, 6), Rig::of(8, 50, 1));
+        let recorder = rig.start(&["--mode", mode]);
+        let capture = rig.capture();
+        let calls = std::thread::spawn(move || play(&capture));
+        std::thread::sleep(Duration::from_secs(2));
+        recorder.signal(Signal::STOP);
+        flood(&other.capture(), 400_000);
+        recorder.signal(Signal::CONT);
+        calls.join().unwrap();
+        let ours = |rig: &Rig| {
+            let ids: Vec<_> = rig.truth.iter().map(|truth| truth.call_id.clone()).collect();
+            let is_ours = |it: &Value| ids.iter().any(|id| it["callId"] == **id);
+            rig.list().into_iter().filter(is_ours).collect::<Vec<_>>()
+        };
+        eventually("the calls", || ours(&rig).len() == 2);
+        let ledger = recorder.stop();
+        assert_eq!(ledger["ledgerBalances"], true, "{ledger}");
+        assert!(ledger["socketsLost"][reason].as_u64().unwrap() > 0, "{ledger}");
+        for recording in ours(&rig) {
+            let notes = recording["notes"].to_string();
+            assert!(notes.contains("the recorder lost"), "{notes}");
+        }
+        assert!(rig.read_log().contains("packets were lost just now"), "{}", rig.read_log());
+    });
+}
+
+#[test]
+fn a_ring_that_is_full_is_counted_by_packet_socket() {
+    too_slow("packet", "tp_drops");
+}
+
+#[test]
+fn a_ring_that_is_full_is_counted_by_xdp() {
+    too_slow("xdp", "rx_dropped");
+}
+
+#[test]
+fn a_reload_takes_what_is_right_and_refuses_what_is_wrong() {
+    with_wire(|| {
+        let rig = Rig::new(1, 1);
+        let path = rig.path("spanreel.toml");
+        std::fs::write(&path, "signalling_ports = [5060]\n").unwrap();
+        let recorder = rig.start(&["--config", path.to_str().unwrap()]);
+        std::fs::write(&path, "signalling_port = [5061]\n").unwrap();
+        recorder.signal(Signal::HUP);
+        eventually("refusing", || rig.read_log().contains("did you mean `signalling_ports`?"));
+        std::fs::write(&path, "signalling_ports = [\"5060-5070\"]\nmono = true\n").unwrap();
+        recorder.signal(Signal::HUP);
+        eventually("reading", || rig.read_log().contains("was read again"));
+        assert!(rig.read_log().contains("mono changes only with a restart"), "{}", rig.read_log());
+        let certificate = rig.data().join("keys/node.crt");
+        let text = format!("certificates = [{certificate:?}]\nstats_every_seconds = 1\n");
+        std::fs::write(&path, text).unwrap();
+        recorder.signal(Signal::HUP);
+        eventually("the ledger every second", || rig.read_log().contains("packets were lost"));
+        play(&rig.capture());
+        eventually("the call", || rig.list().len() == 1);
+        recorder.stop();
+        // Sealed for the other certificate now: the folder's own key does not open it.
+        let id = rig.list()[0]["id"].as_str().unwrap().to_owned();
+        let mut open = spanreel();
+        open.args(["play", &id, "--to", "/dev/null", "--format", "wav", "--data"]).arg(rig.data());
+        assert!(!open.output().unwrap().status.success());
+    });
+}
+
+#[test]
+fn privileges_are_given_up() {
+    with_wire(|| {
+        let rig = Rig::new(1, 1);
+        let recorder = rig.start(&[]);
+        play(&rig.capture());
+        eventually("the call", || rig.list().len() == 1);
+        // CAP_NET_ADMIN (12), CAP_NET_RAW (13), CAP_BPF (39), in every thread.
+        let kept = (1_u64 << 12 | 1 << 13 | 1 << 39, 1);
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", recorder.id())).unwrap();
+        for task in tasks {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let line = |name: &str| {
+                status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
+            };
+            let effective = u64::from_str_radix(&line("CapEff:"), 16).unwrap();
+            let no_new = line("NoNewPrivs:").parse().unwrap();
+            assert_eq!((effective & !kept.0, no_new), (0, kept.1), "{}", line("Name:"));
+        }
+        recorder.stop();
+    });
+}

@@ -3,10 +3,12 @@
 //! The kernel does not switch them back by itself, so what they were is noted in a file first, and the file is
 //! locked as long as this process lives:
 //!
-//!     <folder>/<interface>.offloads
-//!         boot <id of this boot>
-//!         interface <number>
-//!         <feature>            a line for each that was on
+//! ```text
+//! <folder>/<interface>.offloads:
+//!     boot <id of this boot>
+//!     interface <number>
+//!     <feature>                    a line for each that was on
+//! ```
 //!
 //! A note that nobody has locked was left by a process that was killed: what it says was on is to be on again
 //! at the end. One of an earlier boot, or of an interface that was made anew since, says nothing any more.

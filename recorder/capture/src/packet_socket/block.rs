@@ -194,6 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[cfg_attr(miri, ignore = "takes minutes, and there is nothing unsafe in it")]
         fn any_bytes_are_read_without_panic(
             mut bytes in prop::collection::vec(any::<u8>(), 0..400),
             first in 0..400_usize,

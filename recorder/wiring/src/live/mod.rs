@@ -175,7 +175,8 @@ impl Run {
         let Starter { handles, journals, .. } = starter;
         let cores = LiveCores::new(handles, port.take_endpoints());
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let conductor = place.conductor(cpus)?.never_waiting();
+        let health = journals.iter().map(JournalThread::health).collect();
+        let conductor = place.conductor(cpus, health)?.never_waiting();
         let (now, losses) = (clock::instant(), place.losses());
         Ok(Self {
             config: config.clone(),

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::data_dir::{DataDir, node_name};
 use crate::engine::Engine;
 use crate::finish::{Finisher, Losses, Pool};
+use crate::journal_thread::Health;
 use crate::recovery;
 
 /// The data folder, open.
@@ -58,8 +59,8 @@ impl Place {
         config.seal.then(|| self.data.sealer(&config.certificates)).transpose()
     }
 
-    /// An engine with `threads` threads that finish its calls.
-    pub(super) fn conductor(&self, threads: usize) -> Result<Conductor> {
+    /// An engine with `threads` threads that finish its calls. What is on its way to `journals` is waited for.
+    pub(super) fn conductor(&self, threads: usize, journals: Vec<Health>) -> Result<Conductor> {
         let config = &self.config;
         let layout = if config.mono { Layout::Mono } else { Layout::Stereo };
         let media_file_limit = Duration::from_secs(60 * u64::from(config.media_file_minutes));
@@ -67,7 +68,8 @@ impl Place {
         let keys = (self.sealer(config)?, self.data.signer()?);
         let places = (Arc::clone(&self.recordings), self.data.catalog());
         let finisher = Finisher::new(self.journal.reader(), params, keys, places, node_name())?
-            .with_losses(self.losses());
+            .with_losses(self.losses())
+            .watching(journals);
         let pool = Pool::new(finisher, Arc::clone(&self.recordings), self.data.catalog(), threads)?;
         Ok(Conductor::new(Engine::new(config.keep_unclaimed), pool))
     }
@@ -83,7 +85,7 @@ impl Place {
             self.journal.discard_earlier_runs()?;
             return Ok(None);
         }
-        let mut conductor = self.conductor(1)?;
+        let mut conductor = self.conductor(1, Vec::new())?;
         recovery::run(&recovered, &self.journal.reader(), &mut conductor)?;
         let (_, tally) = conductor.stop()?;
         self.journal.discard_earlier_runs()?;

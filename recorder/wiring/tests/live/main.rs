@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod load;
 mod outages;
 mod refusals;
 mod rig;

@@ -1,0 +1,63 @@
+//! Many calls at once: nothing is lost anywhere, and each is recorded.
+//!
+//! `SPANREEL_LOAD=2000x60 cargo test --release -p wiring --test live many_calls -- --nocapture` takes 2,000 calls of
+//! 60 s; without it, as many as any machine takes.
+
+use crate::rig::{Recorder, Rig};
+use crate::wire::{eventually, play, with_wire};
+
+fn load() -> (u32, u32) {
+    let Ok(text) = std::env::var("SPANREEL_LOAD") else { return (200, 5) };
+    let (calls, seconds) = text.split_once('x').unwrap();
+    (calls.parse().unwrap(), seconds.parse().unwrap())
+}
+
+/// In `/proc/*/stat`, on every Linux (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Seconds of CPU time, and the most memory in MiB.
+fn used(recorder: &Recorder) -> (f64, u64) {
+    let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", recorder.id())).unwrap();
+    let stat = read("stat");
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let ticks = |place: usize| fields[place].parse::<f64>().unwrap();
+    let status = read("status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    ((ticks(11) + ticks(12)) / TICKS_PER_SECOND, peak / 1024)
+}
+
+fn many_calls(mode: &'static str) {
+    with_wire(move || {
+        let (calls, seconds) = load();
+        let rig = Rig::new(calls, seconds);
+        let recorder = rig.start(&["--mode", mode]);
+        let sent = play(&rig.capture());
+        let (capturing, _) = used(&recorder);
+        eventually("all calls are stored", || rig.list().len() == rig.truth.len());
+        let (all, peak) = used(&recorder);
+        let ledger = recorder.stop();
+        println!(
+            "{mode}: {calls} calls of {seconds} s, {sent} packets: {capturing:.2} s of CPU time until the last \
+             packet, {all:.2} s until all is stored, {peak} MiB at most\n{ledger}"
+        );
+        assert_eq!(
+            (&ledger["lost"], &ledger["ledgerBalances"]),
+            (&0.into(), &true.into()),
+            "{ledger}"
+        );
+        assert_eq!(ledger["framesReceived"], sent, "{ledger}");
+        let whole = rig.list().iter().filter(|it| it["complete"] == true).count();
+        assert_eq!(whole, rig.truth.len());
+    });
+}
+
+#[test]
+fn many_calls_at_once_by_packet_socket() {
+    many_calls("packet");
+}
+
+#[test]
+fn many_calls_at_once_by_xdp() {
+    many_calls("xdp");
+}

@@ -7,7 +7,7 @@
 //! 2. While timestamps advance as the samples do, packets are laid end to end ([`layout`]: *runs*).
 //! 3. What is lost, suppressed or taken by telephone events becomes silence of the timestamps' distance.
 //! 4. Timestamps that jump where time does not (a restart, a transcoder), or that count a pause wrong by
-//!    more than 200 ms, begin a new *span*, placed by arrival. A sender that counts in a wrong unit, or not
+//!    more than 100 ms, begin a new *span*, placed by arrival. A sender that counts in a wrong unit, or not
 //!    at all, is laid end to end.
 //! 5. A span's place is its *floor*: arrival minus media time, at its lowest ([`level`]). Jitter only ever
 //!    adds to it, so a late packet, be it the first, moves nothing.

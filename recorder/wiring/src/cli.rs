@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Create, show and check the certificates and keys of a data folder.
     Keys(Keys),
+    /// Say what this machine and a mirror port can do, what is wrong, and what to do about it.
+    Doctor(crate::doctor::Options),
     /// Write a capture of synthetic calls with known audio, for tests and benchmarks.
     Synth(crate::synth::Options),
 }

@@ -11,6 +11,7 @@ mod commands;
 mod conductor;
 mod config;
 mod data_dir;
+mod doctor;
 pub mod engine;
 mod finish;
 mod journal_thread;

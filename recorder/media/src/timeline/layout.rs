@@ -12,8 +12,10 @@ use crate::sound::{SAMPLE_NANOS, Sound};
 const AHEAD_NANOS_MAX: i64 = 1_000_000_000;
 /// The time over which a floor is taken.
 const BUCKET_NANOS: i64 = 2_000_000_000;
-/// A pause after which packets come that much earlier or later than before it was counted wrong.
-const MISCOUNT_NANOS_MIN: i64 = 200_000_000;
+/// A pause after which packets come that much later than before it was counted wrong.
+const MISCOUNT_NANOS_MIN: i64 = 100_000_000;
+/// One after which even a single packet comes that much earlier was, too: nothing arrives before it is sent.
+const OVERCOUNT_NANOS_MIN: i64 = 60_000_000;
 /// Packets that show how early they can arrive after a pause: no fewer than half a second's.
 const MISCOUNT_PACKETS_MIN: usize = 25;
 /// So many packets settle the floor that [`AHEAD_NANOS_MAX`] counts from.
@@ -237,8 +239,13 @@ impl Builder {
             expected = expected.wrapping_add(self.cadence.units(sound.samples()) as u32);
             count += 1;
         }
-        count >= MISCOUNT_PACKETS_MIN
-            && floor.abs_diff(self.floor) > MISCOUNT_NANOS_MIN.unsigned_abs()
+        let later = floor.saturating_sub(self.floor);
+        // What was lost has its exact length, unless time says very much otherwise.
+        if sounds.first().is_some_and(|sound| sound.lost > 0) {
+            return count >= MISCOUNT_PACKETS_MIN && later.abs() > 2 * MISCOUNT_NANOS_MIN;
+        }
+        later < -OVERCOUNT_NANOS_MIN
+            || (count >= MISCOUNT_PACKETS_MIN && later > MISCOUNT_NANOS_MIN)
     }
 
     /// Whether one timestamp is wrong between right ones.

@@ -12,8 +12,8 @@ const PAUSE_SAMPLES: i64 = SAMPLES_PER_SECOND / 50;
 const SOUND_SAMPLES: i64 = SAMPLES_PER_SECOND * 3 / 100;
 /// Where timestamps begin anew, arrival places the sound this exactly; less is taken for jitter: 40 ms.
 const RESTART_SAMPLES: i64 = SAMPLES_PER_SECOND / 25;
-/// Where a pause may be miscounted, it is believed within this: 200 ms.
-const MISCOUNT_SAMPLES: i64 = SAMPLES_PER_SECOND / 5;
+/// Where a pause may be miscounted, it is believed up to this much later: 100 ms.
+const MISCOUNT_SAMPLES: i64 = SAMPLES_PER_SECOND / 10;
 /// On both sides of a place that may be quiet: 5 ms.
 const QUIET_BYTES: usize = SAMPLES_PER_SECOND as usize / 200;
 
@@ -109,8 +109,8 @@ impl Placer<'_, '_> {
     fn enter(&mut self, span: &Span, levels: &Levels) {
         let asked = self.placed.end + span.pause.unwrap_or(0);
         let by_arrival = to_samples(levels.first);
-        let near = if span.pause.is_some() { MISCOUNT_SAMPLES } else { RESTART_SAMPLES };
-        let agrees = (by_arrival - asked).abs() <= near;
+        let later = if span.pause.is_some() { MISCOUNT_SAMPLES } else { RESTART_SAMPLES };
+        let agrees = (-RESTART_SAMPLES..=later).contains(&(by_arrival - asked));
         self.shift = if agrees { asked } else { by_arrival.max(self.placed.end) };
         self.level = if agrees { asked * SAMPLE_NANOS } else { levels.first };
         let reason = if span.pause.is_some() { Reason::Pause } else { Reason::Restart };

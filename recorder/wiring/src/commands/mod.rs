@@ -35,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<Verdict> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments.command),
+        Command::Doctor(options) => crate::doctor::run(&options),
         Command::Synth(options) => synth(&options),
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod doctor;
 mod load;
 mod outages;
 mod refusals;

@@ -11,7 +11,7 @@ use demux::{Demux, Packet};
 pub(crate) type StreamKey = (Endpoint, Endpoint, u32);
 
 /// One RTP packet (RFC 3550, 5.1).
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Rtp {
     pub(crate) time: Timestamp,
     pub(crate) sequence: u16,

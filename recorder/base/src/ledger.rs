@@ -91,10 +91,14 @@ impl Outcome {
     #[must_use]
     pub const fn class(self) -> Class {
         match self {
-            Self::Media | Self::Signalling | Self::TcpSegment | Self::FragmentHeld => Class::Journaled,
-            Self::NotIp | Self::OtherProtocol | Self::OtherUdp | Self::OtherTcp | Self::Excluded => {
-                Class::Filtered
+            Self::Media | Self::Signalling | Self::TcpSegment | Self::FragmentHeld => {
+                Class::Journaled
             }
+            Self::NotIp
+            | Self::OtherProtocol
+            | Self::OtherUdp
+            | Self::OtherTcp
+            | Self::Excluded => Class::Filtered,
             Self::DuplicateFrame => Class::Duplicate,
             Self::UnknownLink | Self::Truncated | Self::Malformed => Class::Undecodable,
             Self::FragmentTableFull
@@ -214,7 +218,8 @@ impl fmt::Display for Ledger {
         for note in Note::ALL.iter().filter(|n| self.noted(**n) > 0) {
             writeln!(f, "{:>12}  {} (noted)", self.noted(*note), note.name())?;
         }
-        let verdict = if self.balances() { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" };
+        let verdict =
+            if self.balances() { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" };
         write!(f, "{verdict}")
     }
 }

@@ -138,13 +138,20 @@ pub const METADATA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A recording's manifest; its gap map is the part that grows.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
-const _: () = assert!(SIP_START_LINE_BYTES_MAX <= SIP_MESSAGE_BYTES_MAX, "a start line fits its message");
-const _: () = assert!(TCP_BYTES_MAX >= 64 * TCP_REORDER_BYTES_MAX, "many directions may be out of order");
-const _: () = assert!(TCP_REORDER_BYTES_MAX < TCP_LEAP_BYTES_MAX as usize, "what may come is in reach");
-const _: () = assert!(LARGE_CHUNK_BYTES * 64 < SEGMENT_BYTES_MAX as usize, "a segment holds many chunks");
-const _: () = assert!(LARGE_CHUNK_BYTES >= SIP_MESSAGE_BYTES_MAX + CHUNK_BYTES, "any message fits a chunk");
-const _: () = assert!(LARGE_CHUNK_BYTES >= u16::MAX as usize + CHUNK_BYTES, "any datagram fits a chunk");
+const _: () =
+    assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
+const _: () =
+    assert!(SIP_START_LINE_BYTES_MAX <= SIP_MESSAGE_BYTES_MAX, "a start line fits its message");
+const _: () =
+    assert!(TCP_BYTES_MAX >= 64 * TCP_REORDER_BYTES_MAX, "many directions may be out of order");
+const _: () =
+    assert!(TCP_REORDER_BYTES_MAX < TCP_LEAP_BYTES_MAX as usize, "what may come is in reach");
+const _: () =
+    assert!(LARGE_CHUNK_BYTES * 64 < SEGMENT_BYTES_MAX as usize, "a segment holds many chunks");
+const _: () =
+    assert!(LARGE_CHUNK_BYTES >= SIP_MESSAGE_BYTES_MAX + CHUNK_BYTES, "any message fits a chunk");
+const _: () =
+    assert!(LARGE_CHUNK_BYTES >= u16::MAX as usize + CHUNK_BYTES, "any datagram fits a chunk");
 const _: () = assert!(
     CHUNK_AGE_MILLISECONDS_MAX + COMMIT_AGE_MILLISECONDS_MAX <= 1_000,
     "a power cut costs at most a second"

@@ -6,10 +6,10 @@ use rustix::process::Signal;
 use crate::rig::{Rig, segments};
 use crate::wire::{SPAN, eventually, play, with_wire};
 
-fn calls_are_recorded(mode: &'static str, way: &'static str) {
+fn calls_are_recorded(arguments: &'static [&'static str], way: &'static str) {
     with_wire(move || {
         let rig = Rig::new(8, 3);
-        let recorder = rig.start(&["--mode", mode]);
+        let recorder = rig.start(arguments);
         assert!(rig.read_log().contains(way), "{}", rig.read_log());
         let sent = play(&rig.capture());
         eventually("the last call's end", || rig.list().len() == rig.truth.len());
@@ -30,12 +30,31 @@ fn calls_are_recorded(mode: &'static str, way: &'static str) {
 
 #[test]
 fn by_packet_socket() {
-    calls_are_recorded("packet", "TPACKET_V3");
+    calls_are_recorded(&["--mode", "packet"], "TPACKET_V3");
 }
 
 #[test]
 fn by_xdp() {
-    calls_are_recorded("auto", "XDP, native");
+    calls_are_recorded(&[], "XDP, native");
+}
+
+#[test]
+fn by_xdp_on_an_interface_that_is_shared_with_the_host() {
+    calls_are_recorded(&["--role", "shared", "--mode", "xdp"], "shared with the host");
+}
+
+#[test]
+fn by_two_packet_sockets_on_two_cpus() {
+    let arguments = ["--mode", "packet", "--queues", "2", "--cores", "0,1", "--mono", "--no-seal"];
+    with_wire(move || {
+        let rig = Rig::new(8, 3);
+        let recorder = rig.start(&arguments);
+        play(&rig.capture());
+        eventually("the last call's end", || rig.list().len() == rig.truth.len());
+        recorder.stop();
+        let mono = |it: &serde_json::Value| it["mediaFiles"][0]["channels"] == 1;
+        assert!(rig.list().iter().all(mono), "{:?}", rig.list());
+    });
 }
 
 #[test]

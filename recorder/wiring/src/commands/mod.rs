@@ -14,6 +14,7 @@ mod wav;
 use anyhow::Result;
 
 use crate::cli::Command;
+use crate::progress::Progress;
 
 /// What a command found, beyond errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,14 @@ pub(crate) fn run(command: Command) -> Result<Verdict> {
 }
 
 fn synth(options: &crate::synth::Options) -> Result<Verdict> {
-    let summary = crate::synth::write(options, &options.to)?;
-    crate::output::line(summary)?;
+    let progress = Progress::count(100, "writing");
+    let percent = |share: f64| progress.at((share * 100.0) as u64);
+    let summary = crate::synth::write_with(options, &options.to, percent)?;
+    progress.done();
+    if options.json {
+        crate::output::line(serde_json::to_string(&summary)?)?;
+    } else {
+        crate::output::line(summary)?;
+    }
     Ok(Verdict::Done)
 }

@@ -1,11 +1,13 @@
 //! A data folder: what is where in it, and the keys that it needs.
 //!
-//!     recordings/<id>/   the recordings
-//!     catalog.db         the catalog, which can be made anew from the recordings
-//!     journal/           what is not finished yet, encrypted
-//!     keys/              recording.crt, recording.key: sealed for, opened with
-//!                        node.crt, node.key: manifests are signed with
-//!                        journal.key: the journal is encrypted with
+//! ```text
+//! recordings/<id>/   the recordings
+//! catalog.db         the catalog, which can be made anew from the recordings
+//! journal/           what is not finished yet, encrypted
+//! keys/              recording.crt, recording.key: sealed for, opened with
+//!                    node.crt, node.key: manifests are signed with
+//!                    journal.key: the journal is encrypted with
+//! ```
 
 use std::fs;
 use std::io::Write as _;

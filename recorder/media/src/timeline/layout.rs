@@ -240,9 +240,10 @@ impl Builder {
             count += 1;
         }
         let later = floor.saturating_sub(self.floor);
-        // What was lost has its exact length, unless time says very much otherwise.
+        // What was lost has its exact length, unless all that follows comes very much later. Earlier says
+        // nothing: the packets before may have been held up.
         if sounds.first().is_some_and(|sound| sound.lost > 0) {
-            return count >= MISCOUNT_PACKETS_MIN && later.abs() > 2 * MISCOUNT_NANOS_MIN;
+            return count >= MISCOUNT_PACKETS_MIN && later > 2 * MISCOUNT_NANOS_MIN;
         }
         later < -OVERCOUNT_NANOS_MIN
             || (count >= MISCOUNT_PACKETS_MIN && later > MISCOUNT_NANOS_MIN)

@@ -1,9 +1,11 @@
 //! Words that cross a stage border, and nothing else.
 //!
 //! Every other crate names this one; this one names none of them. What is here is plain data: times,
-//! addresses, ids, limits, counters, and the shape of a recording's metadata. No I/O, no clock, no thread.
+//! addresses, ids, limits, counters, and the shape of a recording's metadata. No clock, no thread, and no I/O
+//! but [`disk`], the one border between the stages and the file system.
 #![forbid(unsafe_code)]
 
+pub mod disk;
 pub mod ids;
 pub mod ledger;
 pub mod limits;

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,6 +84,15 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// The system's.
     fn sync_all(&self, folder: &Path) -> io::Result<()>;
+
+    /// What tells this folder from another that takes its path: a file system mounted over it, or unmounted.
+    /// A disk whose folders cannot be exchanged like that always gives the same.
+    ///
+    /// # Errors
+    /// The system's.
+    fn identity(&self, _folder: &Path) -> io::Result<FolderIdentity> {
+        Ok(FolderIdentity::default())
+    }
 
     /// Keeps other processes (and other callers in this one) from locking the same folder until the guard is
     /// dropped.
@@ -167,6 +176,15 @@ pub struct Space {
     pub total: u64,
     /// What this process may still use.
     pub free: u64,
+}
+
+/// See [`Disk::identity`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FolderIdentity {
+    /// The file system.
+    pub device: u64,
+    /// The folder in it.
+    pub inode: u64,
 }
 
 /// A folder's lock; dropping it unlocks.
@@ -291,6 +309,11 @@ impl Disk for SystemDisk {
 
     fn sync_all(&self, folder: &Path) -> io::Result<()> {
         Ok(rustix::fs::syncfs(File::open(folder)?)?)
+    }
+
+    fn identity(&self, folder: &Path) -> io::Result<FolderIdentity> {
+        let found = fs::metadata(folder)?;
+        Ok(FolderIdentity { device: found.dev(), inode: found.ino() })
     }
 
     fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock> {

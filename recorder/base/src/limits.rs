@@ -77,6 +77,8 @@ pub const SDP_CANDIDATES_MAX: usize = 32;
 pub const SDP_SSRCS_MAX: usize = 8;
 /// Calls followed at once by the dialog engine.
 pub const CALLS_MAX: usize = 262_144;
+/// Calls refused at the limit that are listed by name; all are counted.
+pub const REFUSED_CALLS_LISTED_MAX: usize = 1_000;
 /// Legs (SIP dialogs and hops of them) in one call.
 pub const LEGS_PER_CALL_MAX: usize = 64;
 /// Announced media endpoints in one call.
@@ -137,6 +139,13 @@ pub const FILES_PER_RECORDING_MAX: usize = 4_096;
 pub const METADATA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A recording's manifest; its gap map is the part that grows.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What is said of one alarm; the rest is cut off.
+pub const ALARM_DETAIL_BYTES_MAX: usize = 1_024;
+/// Parts of the program that say the same condition, each for itself (one a capture core).
+pub const ALARM_CAUSES_MAX: usize = 256;
+/// Alarms remembered after they cleared.
+pub const ALARM_HISTORY_MAX: usize = 256;
 
 const _: () =
     assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");

@@ -5,6 +5,7 @@
 //! clocks.
 #![forbid(unsafe_code)]
 
+pub mod alarms;
 mod cli;
 mod clock;
 mod commands;
@@ -22,7 +23,7 @@ mod recovery;
 mod replay;
 mod sealed;
 pub mod synth;
-mod worker;
+pub mod worker;
 
 use std::process::ExitCode;
 

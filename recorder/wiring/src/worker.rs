@@ -12,15 +12,31 @@ const MEDIA_PORT_MIN: u16 = 1024;
 
 /// What a core saw that the engine must know.
 #[derive(Debug)]
-pub(crate) enum Seen<'a> {
+pub enum Seen<'a> {
     /// A SIP message, which is journaled.
-    Sip { time: Timestamp, key: FlowKey, transport: Transport, message: &'a [u8] },
+    Sip {
+        /// Arrival.
+        time: Timestamp,
+        /// Who sent it to whom.
+        key: FlowKey,
+        /// What carried it.
+        transport: Transport,
+        /// Its bytes.
+        message: &'a [u8],
+    },
     /// The first packet of a media flow.
-    Flow { time: Timestamp, key: FlowKey, flow: FlowId },
+    Flow {
+        /// Arrival of its first packet.
+        time: Timestamp,
+        /// Who sends to whom.
+        key: FlowKey,
+        /// Its name in this core's journal.
+        flow: FlowId,
+    },
 }
 
 /// What a core calls out to.
-pub(crate) trait Surroundings {
+pub trait Surroundings {
     /// Something that the engine must know. False if the way to it is full: of what was seen, it will not know.
     fn seen(&mut self, seen: Seen<'_>) -> bool;
 
@@ -30,7 +46,7 @@ pub(crate) trait Surroundings {
 }
 
 /// One capture core.
-pub(crate) struct Worker {
+pub struct Worker {
     demux: Demux,
     journal: Writer,
     expected: HashSet<Endpoint>,
@@ -39,14 +55,16 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(journal: Writer) -> Self {
+    /// With the journal that it writes.
+    #[must_use]
+    pub fn new(journal: Writer) -> Self {
         let (expected, ledger) = (HashSet::new(), Ledger::default());
         Self { demux: Demux::new(), journal, expected, ledger, now: Timestamp::ZERO }
     }
 
     /// Takes one frame to its end.
     #[inline]
-    pub(crate) fn frame(&mut self, frame: &Frame<'_>, surroundings: &mut impl Surroundings) {
+    pub fn frame(&mut self, frame: &Frame<'_>, surroundings: &mut impl Surroundings) {
         self.ledger.receive();
         self.now = frame.time;
         let mut sink = Sink::new(&mut self.journal, &self.expected, surroundings);
@@ -62,7 +80,7 @@ impl Worker {
     }
 
     /// The capture is over: what the demultiplexer still holds comes out, and every chunk is sealed.
-    pub(crate) fn finish(&mut self, surroundings: &mut impl Surroundings) {
+    pub fn finish(&mut self, surroundings: &mut impl Surroundings) {
         let mut sink = Sink::new(&mut self.journal, &self.expected, surroundings);
         self.demux.finish(self.now, &mut self.ledger, &mut |time, packet| sink.take(time, packet));
         let (truncated, refused) = (sink.truncated, sink.refused);
@@ -79,30 +97,34 @@ impl Worker {
     }
 
     /// Seals the flow and tells what is known of it.
-    pub(crate) fn report(&mut self, flow: FlowId) -> Option<FlowSummary> {
+    pub fn report(&mut self, flow: FlowId) -> Option<FlowSummary> {
         self.journal.seal_flow(flow);
         self.journal.flow(flow)
     }
 
     /// Whatever comes to or from this endpoint is media.
-    pub(crate) fn expect(&mut self, endpoint: Endpoint) {
+    pub fn expect(&mut self, endpoint: Endpoint) {
         self.expected.insert(endpoint);
     }
 
     /// No longer.
-    pub(crate) fn unexpect(&mut self, endpoint: Endpoint) {
+    pub fn unexpect(&mut self, endpoint: Endpoint) {
         self.expected.remove(&endpoint);
     }
 
-    pub(crate) fn journal(&mut self) -> &mut Writer {
+    /// Its journal.
+    pub fn journal(&mut self) -> &mut Writer {
         &mut self.journal
     }
 
-    pub(crate) fn ledger(&self) -> &Ledger {
+    /// How its frames ended.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    pub(crate) fn note(&mut self, note: Note, times: u64) {
+    /// Notes something beside the sum.
+    pub fn note(&mut self, note: Note, times: u64) {
         self.ledger.note(note, times);
     }
 }

@@ -1,0 +1,104 @@
+//! Mapped memory whose pages come into being when they are wanted, given back when dropped.
+#![expect(unsafe_code, reason = "mmap, madvise")]
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+
+/// Memory, read- and writable, zero until it is written.
+#[derive(Debug)]
+pub(super) struct Pages {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread; what is in it is reached by raw pointers only,
+// whose users argue for themselves.
+unsafe impl Send for Pages {}
+// SAFETY: as above; the fields do not change.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// Memory of this process alone.
+    pub(super) fn anonymous(bytes: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, protection, flags) }?;
+        Self::of(start.cast(), bytes)
+    }
+
+    /// A whole file, shared with whoever opens it later; it must not become shorter. Not in core dumps.
+    pub(super) fn of_file(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        // SAFETY: as above.
+        let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, flags, fd, 0) }?;
+        let pages = Self::of(start.cast(), bytes)?;
+        // Advice: if it is not taken, nothing is wrong.
+        let _ = pages.advise(0, bytes, Advice::LinuxDontDump);
+        Ok(pages)
+    }
+
+    fn of(start: *mut u8, bytes: usize) -> io::Result<Self> {
+        let start = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?;
+        let pages = Self { start, bytes };
+        let _ = pages.advise(0, bytes, Advice::LinuxHugepage);
+        Ok(pages)
+    }
+
+    /// Brings the pages of a part into being, so that touching them costs no fault.
+    ///
+    /// # Errors
+    /// There is no memory for them. A kernel before 5.14 cannot do it, which is none: they come when touched.
+    pub(super) fn populate(&self, offset: usize, bytes: usize) -> io::Result<()> {
+        match self.advise(offset, bytes, Advice::LinuxPopulateWrite) {
+            Err(rustix::io::Errno::INVAL) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    fn advise(&self, offset: usize, bytes: usize, advice: Advice) -> rustix::io::Result<()> {
+        let end = offset.checked_add(bytes).filter(|end| *end <= self.bytes);
+        assert!(end.is_some(), "advice is about the mapping itself");
+        if cfg!(miri) {
+            return Ok(()); // it knows plain mappings only
+        }
+        // SAFETY: within the mapping, as just checked; none of the kinds of advice used here changes what is
+        // in the memory.
+        unsafe { madvise(self.start.as_ptr().add(offset).cast(), bytes, advice) }
+    }
+
+    /// A copy of all of it; `None` if anything else refers to it, who could be writing.
+    pub(super) fn copied(self: &Arc<Self>) -> Option<Vec<u8>> {
+        if Arc::strong_count(self) > 1 {
+            return None;
+        }
+        // What the last other owner wrote came before it let go.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+        // SAFETY: the whole mapping, initialised (the kernel zeroes it). Nobody else has a reference to it, and
+        // none can come into being, because the only one is borrowed here.
+        Some(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }.to_vec())
+    }
+
+    /// Its first byte. Aligned to a page.
+    pub(super) const fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Its size.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping that was made, whole; who points into it holds a reference to `self`.
+        // Failure is impossible for a mapping that exists, and would only leak it.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}

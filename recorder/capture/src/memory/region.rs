@@ -1,0 +1,319 @@
+//! One mapping, cut into cells and blocks.
+#![expect(unsafe_code, reason = "blocks of a mapping, each with one owner")]
+
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustix::fs::FallocateFlags;
+
+use super::pages::Pages;
+
+/// Every part of a region begins at a multiple of this.
+const PAGE_BYTES: usize = 4_096;
+/// How much memory is brought into being at a time: long enough to be rare, short enough (0.2 ms) not to be felt.
+const STEP_BYTES: usize = 2 * 1024 * 1024;
+
+/// A piece of memory that is cut from its begin to its end; each part is given out once.
+#[derive(Debug)]
+pub struct Region {
+    mapping: Arc<Pages>,
+    file: Option<Arc<File>>,
+    used: usize,
+}
+
+impl Region {
+    /// Memory of this process alone, zeroed.
+    ///
+    /// # Errors
+    /// The system's: no room among the addresses.
+    pub fn anonymous(bytes: usize) -> io::Result<Self> {
+        Ok(Self::of(Arc::new(Pages::anonymous(whole_pages(bytes))?), None))
+    }
+
+    /// The whole of `file`, which nobody makes shorter.
+    pub(super) fn of_file(file: File, bytes: usize) -> io::Result<Self> {
+        use std::os::fd::AsFd;
+        let mapping = Pages::of_file(file.as_fd(), bytes)?;
+        Ok(Self::of(Arc::new(mapping), Some(Arc::new(file))))
+    }
+
+    pub(super) const fn of(mapping: Arc<Pages>, file: Option<Arc<File>>) -> Self {
+        Self { mapping, file, used: 0 }
+    }
+
+    /// The next bytes, whole pages.
+    fn part(&mut self, bytes: usize) -> io::Result<(usize, Populated)> {
+        let offset = self.used;
+        let bytes = whole_pages(bytes);
+        let end = offset.checked_add(bytes).filter(|end| *end <= self.mapping.bytes());
+        self.used = end.ok_or(io::ErrorKind::OutOfMemory)?;
+        let (mapping, file) = (Arc::clone(&self.mapping), self.file.clone());
+        Ok((offset, Populated { mapping, file, offset, bytes }))
+    }
+
+    /// The next part as `count` words of 8 bytes.
+    ///
+    /// # Errors
+    /// No memory, or the region is used up.
+    pub fn cells(&mut self, count: usize) -> io::Result<Cells> {
+        let bytes = count.checked_mul(8).ok_or(io::ErrorKind::OutOfMemory)?;
+        let (offset, part) = self.part(bytes)?;
+        part.populate(0, part.bytes)?;
+        // SAFETY: within the mapping, as `part` has checked.
+        let start = unsafe { self.mapping.start().add(offset) }.cast();
+        Ok(Cells { _mapping: Arc::clone(&self.mapping), start, count })
+    }
+
+    /// The next part as `count` blocks of `N` bytes, none of them used yet.
+    ///
+    /// # Errors
+    /// No memory, or the region is used up.
+    pub fn slab<const N: usize>(&mut self, count: u32) -> io::Result<(Arc<Slab<N>>, Fresh<N>)> {
+        const { assert!(N > 0 && N.is_multiple_of(64), "blocks begin at cache lines") };
+        let bytes = N.checked_mul(count as usize).ok_or(io::ErrorKind::OutOfMemory)?;
+        let (offset, part) = self.part(bytes)?;
+        // SAFETY: within the mapping, as `part` has checked.
+        let start = unsafe { self.mapping.start().add(offset) };
+        let brand = next_brand();
+        let (ready, given) = (AtomicU32::new(0), AtomicU32::new(0));
+        let slab = Arc::new(Slab { start, brand, count, ready, given, part });
+        Ok((Arc::clone(&slab), Fresh { slab, next: 0 }))
+    }
+}
+
+/// Tells slabs of one process apart; never 0.
+fn next_brand() -> u32 {
+    static BRANDS: AtomicU32 = AtomicU32::new(1);
+    let brand = BRANDS.fetch_add(1, Ordering::Relaxed);
+    assert!(brand != 0, "four thousand million slabs were made");
+    brand
+}
+
+const fn whole_pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(PAGE_BYTES)
+}
+
+/// A part of a region whose pages come into being in steps.
+#[derive(Debug)]
+struct Populated {
+    mapping: Arc<Pages>,
+    file: Option<Arc<File>>,
+    offset: usize,
+    bytes: usize,
+}
+
+impl Populated {
+    /// Brings `bytes` bytes at `at` into being.
+    fn populate(&self, at: usize, bytes: usize) -> io::Result<()> {
+        let offset = self.offset + at;
+        if let Some(file) = &self.file {
+            // Room first: on a full tmpfs this fails, and a touch would kill.
+            let (offset, bytes) = (offset as u64, bytes as u64);
+            rustix::fs::fallocate(file, FallocateFlags::empty(), offset, bytes)?;
+        }
+        self.mapping.populate(offset, bytes)
+    }
+}
+
+/// Words that any thread reads and writes, one at a time.
+#[derive(Clone, Debug)]
+pub struct Cells {
+    _mapping: Arc<Pages>,
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: it is a shared slice of atomics in a mapping that it keeps alive.
+unsafe impl Send for Cells {}
+// SAFETY: as above.
+unsafe impl Sync for Cells {}
+
+impl Deref for Cells {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `count` words from a page's begin, within the mapping, given out as cells only; any bytes are
+        // a valid word.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+/// Blocks of `N` bytes.
+#[derive(Debug)]
+pub struct Slab<const N: usize> {
+    start: NonNull<u8>,
+    brand: u32,
+    count: u32,
+    /// Blocks whose pages are there.
+    ready: AtomicU32,
+    /// Blocks that were given out at least once.
+    given: AtomicU32,
+    part: Populated,
+}
+
+// SAFETY: the pointer is into the mapping that `part` keeps alive; what it points to is reached only by who has
+// the block.
+unsafe impl<const N: usize> Send for Slab<N> {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Sync for Slab<N> {}
+
+/// One block of a [`Slab`]: the right to its bytes. Dropping it leaves the block unused until the slab goes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Block<const N: usize> {
+    index: u32,
+    brand: u32,
+}
+
+impl<const N: usize> Slab<N> {
+    /// A block's bytes.
+    #[inline]
+    pub fn bytes<'a>(&'a self, block: &'a Block<N>) -> &'a [u8; N] {
+        // SAFETY: `place` gives N bytes within the mapping. The block is the only right to them, and borrowed,
+        // so nobody writes them meanwhile.
+        unsafe { self.place(block).cast::<[u8; N]>().as_ref() }
+    }
+
+    /// A block's bytes, to be changed.
+    #[inline]
+    pub fn bytes_mut<'a>(&'a self, block: &'a mut Block<N>) -> &'a mut [u8; N] {
+        // SAFETY: as above, and borrowed mutably, so nobody else reads or writes them meanwhile.
+        unsafe { self.place(block).cast::<[u8; N]>().as_mut() }
+    }
+
+    /// Stores four bytes (as the machine does) at `at`, after everything that was written to the block before:
+    /// whoever finds them in the region of a killed process finds that too.
+    #[inline]
+    pub fn publish(&self, block: &mut Block<N>, at: usize, value: u32) {
+        assert!(at.is_multiple_of(4) && at <= N - 4, "an aligned place within the block");
+        // SAFETY: within the block as just checked, aligned because blocks are; the block is borrowed mutably.
+        let word = unsafe { AtomicU32::from_ptr(self.place(block).add(at).cast().as_ptr()) };
+        word.store(value, Ordering::Release);
+    }
+
+    /// How many blocks there are.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Brings more blocks' memory into being if fewer than a step of it are left unused, so that the owner of
+    /// [`Fresh`] need not. True if it did.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn prepare(&self) -> io::Result<bool> {
+        let step = (STEP_BYTES / N).max(1) as u32;
+        let ready = self.ready.load(Ordering::Acquire);
+        let unused = ready.saturating_sub(self.given.load(Ordering::Relaxed));
+        if unused >= step || ready >= self.count {
+            return Ok(false);
+        }
+        self.make_ready(ready, step)?;
+        Ok(true)
+    }
+
+    /// Two threads may do the same step: then it is done twice, which changes nothing.
+    fn make_ready(&self, from: u32, step: u32) -> io::Result<()> {
+        let to = self.count.min(from.saturating_add(step));
+        let begin = (from as usize * N) / PAGE_BYTES * PAGE_BYTES;
+        let end = whole_pages(to as usize * N).min(self.part.bytes);
+        self.part.populate(begin, end - begin)?;
+        self.ready.fetch_max(to, Ordering::AcqRel);
+        Ok(())
+    }
+
+    #[inline]
+    fn place(&self, block: &Block<N>) -> NonNull<u8> {
+        assert!(block.brand == self.brand, "a block belongs to its slab");
+        // SAFETY: a block of this slab has an index below its count, and the slab is that many blocks long.
+        unsafe { self.start.add(block.index as usize * N) }
+    }
+}
+
+/// The blocks of a slab that were never given out.
+#[derive(Debug)]
+pub struct Fresh<const N: usize> {
+    slab: Arc<Slab<N>>,
+    next: u32,
+}
+
+impl<const N: usize> Fresh<N> {
+    /// One of them, all zero; they come in the order of their places. `None` if there is none left, or no
+    /// memory for it.
+    pub fn take(&mut self) -> Option<Block<N>> {
+        let slab = &*self.slab;
+        if self.next >= slab.count {
+            return None;
+        }
+        if self.next >= slab.ready.load(Ordering::Acquire) {
+            slab.make_ready(self.next, (STEP_BYTES / N).max(1) as u32).ok()?;
+        }
+        let block = Block { index: self.next, brand: slab.brand };
+        self.next += 1;
+        slab.given.store(self.next, Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// How many are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        (self.slab.count - self.next) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_is_given_once_and_keeps_its_bytes() {
+        let mut region = Region::anonymous(3 * 4_096).unwrap();
+        let cells = region.cells(4).unwrap();
+        let (slab, mut fresh) = region.slab::<128>(40).unwrap();
+        assert_eq!((fresh.left(), slab.count()), (40, 40));
+        let mut blocks: Vec<_> = std::iter::from_fn(|| fresh.take()).collect();
+        assert_eq!((blocks.len(), fresh.left()), (40, 0));
+        for (number, block) in (0..).zip(&mut blocks) {
+            assert_eq!(slab.bytes(block), &[0; 128]);
+            slab.bytes_mut(block).fill(number);
+            slab.publish(block, 4, u32::from(number) + 1_000);
+        }
+        for (number, block) in (0..).zip(&blocks) {
+            let bytes = slab.bytes(block);
+            assert_eq!(bytes[4..8], (u32::from(number) + 1_000).to_le_bytes());
+            assert!(bytes[..4].iter().chain(&bytes[8..]).all(|byte| *byte == number));
+        }
+        assert!(cells.iter().all(|cell| cell.load(Ordering::Relaxed) == 0));
+        cells[3].store(7, Ordering::Relaxed);
+        assert_eq!(cells.clone()[3].load(Ordering::Relaxed), 7);
+        assert!(region.slab::<128>(1).is_err(), "the region is used up");
+    }
+
+    #[test]
+    fn memory_is_prepared_ahead_of_use() {
+        let mut region = Region::anonymous(8 * 1024 * 1024).unwrap();
+        let (slab, mut fresh) = region.slab::<4_096>(2_048).unwrap();
+        assert!(slab.prepare().unwrap());
+        assert!(!slab.prepare().unwrap(), "a step is enough");
+        let _block = fresh.take().unwrap();
+        assert!(slab.prepare().unwrap());
+        while let Some(block) = fresh.take() {
+            assert_eq!(slab.bytes(&block)[4_095], 0);
+        }
+        assert!(!slab.prepare().unwrap(), "there is no more");
+    }
+
+    #[test]
+    #[should_panic(expected = "a block belongs to its slab")]
+    fn a_block_of_another_slab_is_refused() {
+        let mut region = Region::anonymous(2 * 4_096).unwrap();
+        let (_, mut fresh) = region.slab::<64>(1).unwrap();
+        let (other, _) = region.slab::<64>(1).unwrap();
+        other.bytes(&fresh.take().unwrap());
+    }
+}

@@ -26,6 +26,8 @@ pub enum Purpose<'a> {
     Recording,
     /// This node signs manifests with it.
     Node(&'a str),
+    /// This node makes its catalog anew with it: the metadata are sealed for it too, the media never.
+    Catalog(&'a str),
 }
 
 /// The kind of a new key.
@@ -100,6 +102,9 @@ fn name(purpose: Purpose<'_>) -> DistinguishedName {
     match purpose {
         Purpose::Recording => name.push(DnType::CommonName, "Spanreel recording key"),
         Purpose::Node(node) => name.push(DnType::CommonName, format!("Spanreel node {node}")),
+        Purpose::Catalog(node) => {
+            name.push(DnType::CommonName, format!("Spanreel catalog of {node}"))
+        }
     }
     name
 }
@@ -107,8 +112,8 @@ fn name(purpose: Purpose<'_>) -> DistinguishedName {
 fn usage(purpose: Purpose<'_>, algorithm: Algorithm) -> Vec<KeyUsagePurpose> {
     vec![match (purpose, algorithm) {
         (Purpose::Node(_), _) => KeyUsagePurpose::DigitalSignature,
-        (Purpose::Recording, Algorithm::P256) => KeyUsagePurpose::KeyAgreement,
-        (Purpose::Recording, Algorithm::Rsa3072) => KeyUsagePurpose::KeyEncipherment,
+        (_, Algorithm::P256) => KeyUsagePurpose::KeyAgreement,
+        (_, Algorithm::Rsa3072) => KeyUsagePurpose::KeyEncipherment,
     }]
 }
 

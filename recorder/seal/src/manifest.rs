@@ -38,7 +38,8 @@ pub struct Manifest {
     pub complete: bool,
     /// What is missing, when, on which side.
     pub gaps: Vec<Gap>,
-    /// Whose keys open the sealed files; empty if nothing is sealed.
+    /// Whose keys open every sealed file; empty if nothing is sealed. The node that made it can open the metadata
+    /// as well, with its catalog key.
     pub recipients: Vec<Recipient>,
     /// Every file of the folder but the manifest and its signature.
     pub files: Vec<File>,

@@ -6,6 +6,7 @@
 //! ```text
 //! DIR/recordings/<id>/recording.json[.p7m]  audio.flac[.p7m]  ...  manifest.json  manifest.p7s
 //! DIR/recordings/.<id>.new-...              being written, or left by a crash: removed at the next start
+//! DIR/recordings/.spanreel-place            a UUID: marks a place of its own (folder/place.rs)
 //! DIR/catalog.db                            SQLite; an index, which can be rebuilt from the folders
 //! ```
 //!
@@ -20,8 +21,8 @@ pub mod folder;
 pub mod verify;
 
 pub use catalog::{Catalog, CatalogError, Filter, Order};
-pub use folder::{Existing, FolderError, NewRecording, Published, Recordings};
-pub use verify::{Finding, Problem, Report, verify};
+pub use folder::{Existing, Files, FolderError, NewRecording, PlaceMark, Published, Recordings};
+pub use verify::{Finding, Problem, Report, verify, verify_exported};
 
 /// The folder of recordings in a data folder.
 pub const RECORDINGS_NAME: &str = "recordings";

@@ -3,6 +3,9 @@
 //! Works offline, without the catalog and without a private key: the manifest's signature is checked,
 //! then every file against the manifest, then that nothing else is there. With the private key, sealed
 //! files are opened too, and their plain content compared.
+//!
+//! [`verify_exported()`] also takes a bundle that was exported: sealed files stand there opened, under their plain
+//! names, and are checked against what the manifest says of the plain content.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +32,10 @@ pub struct Report {
     pub files_good: usize,
     /// Of these, sealed ones that were opened and whose content is as the manifest says.
     pub files_opened: usize,
+    /// Of the good ones, those of a bundle that stand there opened and whose plain content is as the manifest says.
+    pub files_exported: usize,
+    /// The recording, as far as the manifest is to be believed.
+    pub recording: Option<base::RecordingId>,
     /// Everything that is wrong; nothing is, if this is empty.
     pub findings: Vec<Finding>,
 }
@@ -117,10 +124,30 @@ pub enum Problem {
 /// intact signature is taken, and the report says whose it is. With `key`, sealed files are opened.
 #[must_use]
 pub fn verify(path: &Path, trusted: Option<&[Certificate]>, key: Option<&PrivateKey>) -> Report {
+    check(path, trusted, key, false)
+}
+
+/// The same for a folder, or a file of it, that may be a bundle: opened files count as the sealed ones that they
+/// were, and the folder may have any name but another recording's.
+#[must_use]
+pub fn verify_exported(
+    path: &Path,
+    trusted: Option<&[Certificate]>,
+    key: Option<&PrivateKey>,
+) -> Report {
+    check(path, trusted, key, true)
+}
+
+fn check(
+    path: &Path,
+    trusted: Option<&[Certificate]>,
+    key: Option<&PrivateKey>,
+    exported: bool,
+) -> Report {
     let whole = path.is_dir();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let folder = if whole { path } else { parent.unwrap_or(Path::new(".")) };
-    let mut check = Check { folder, key, report: Report::default() };
+    let mut check = Check { folder, key, exported, report: Report::default() };
     if !path.exists() && !folder.join(MANIFEST_NAME).exists() {
         let path = path.to_path_buf();
         check.report.findings.push(Finding { path, problem: Problem::Missing });
@@ -137,7 +164,17 @@ pub fn verify(path: &Path, trusted: Option<&[Certificate]>, key: Option<&Private
 struct Check<'a> {
     folder: &'a Path,
     key: Option<&'a PrivateKey>,
+    /// Whether opened files count as the sealed ones.
+    exported: bool,
     report: Report,
+}
+
+/// How a file was found to be good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Good {
+    AsStored,
+    Opened,
+    Exported,
 }
 
 impl Check<'_> {
@@ -196,16 +233,25 @@ impl Check<'_> {
     /// Else a recording could pass for another by moving its whole folder.
     fn name(&mut self, manifest: &Manifest) {
         let id = manifest.recording_id;
+        self.report.recording = Some(id);
+        let fits = |name: &std::ffi::OsStr| {
+            // A bundle's name that is no id at all says nothing false.
+            let says_nothing = || name.to_string_lossy().parse::<base::RecordingId>().is_err();
+            *name == *id.to_string() || self.exported && says_nothing()
+        };
         // `.` and the like have a name only once resolved.
         match self.folder.canonicalize() {
-            Ok(path) if path.file_name().is_some_and(|name| *name == *id.to_string()) => {}
+            Ok(path) if path.file_name().is_some_and(fits) => {}
             Ok(_) => self.find("", Problem::WrongFolder(id)),
             Err(error) => self.find("", error),
         }
     }
 
     fn one(&mut self, manifest: &Manifest, name: &str) {
-        match manifest.files.iter().find(|file| file.name == name) {
+        let is_it = |file: &&manifest::File| {
+            file.name == name || self.exported && file.sealed && file.plain_name == name
+        };
+        match manifest.files.iter().find(is_it) {
             Some(file) => self.file(file),
             // Both were checked on the way here.
             None if [MANIFEST_NAME, SIGNATURE_NAME].contains(&name) => {}
@@ -222,7 +268,11 @@ impl Check<'_> {
             Err(error) => return self.find("", error),
         };
         for file in &manifest.files {
-            match there.remove(&file.name) {
+            let found = there.remove(&file.name);
+            if found.is_none() && self.stands_opened(file) {
+                there.remove(&file.plain_name);
+            }
+            match found {
                 // Found with what is added.
                 Some(false) => self.find(&file.name, Problem::Added("not a plain file")),
                 Some(true) | None => self.file(file),
@@ -242,16 +292,32 @@ impl Check<'_> {
 
     fn file(&mut self, file: &manifest::File) {
         match self.compare(file) {
-            Ok(opened) => {
+            Ok(good) => {
                 self.report.files_good += 1;
-                self.report.files_opened += usize::from(opened);
+                self.report.files_opened += usize::from(good == Good::Opened);
+                self.report.files_exported += usize::from(good == Good::Exported);
             }
+            Err(problem) if self.stands_opened(file) => self.find(&file.plain_name, problem),
             Err(problem) => self.find(&file.name, problem),
         }
     }
 
-    /// Whether it was opened too.
-    fn compare(&self, file: &manifest::File) -> Result<bool, Problem> {
+    /// Whether a sealed file is not there, but what was in it is.
+    fn stands_opened(&self, file: &manifest::File) -> bool {
+        let is_there = |name: &str| self.folder.join(name).symlink_metadata().is_ok();
+        self.exported && file.sealed && !is_there(&file.name) && is_there(&file.plain_name)
+    }
+
+    fn compare(&self, file: &manifest::File) -> Result<Good, Problem> {
+        if self.stands_opened(file) {
+            let plain = open_plain(&self.folder.join(&file.plain_name))?;
+            let found = plain.metadata()?.len();
+            if found != file.plain_size {
+                return Err(Problem::Size { expected: file.plain_size, found });
+            }
+            same(hash(plain)?, file.plain_sha256)?;
+            return Ok(Good::Exported);
+        }
         let stored = open_plain(&self.folder.join(&file.name))?;
         let found = stored.metadata()?.len();
         if found != file.size {
@@ -259,14 +325,14 @@ impl Check<'_> {
         }
         let Some(key) = self.key.filter(|_| file.sealed) else {
             same(hash(stored)?, file.sha256)?;
-            return Ok(false);
+            return Ok(Good::AsStored);
         };
         let mut bytes = Vec::new();
         stored.take(file.size + 1).read_to_end(&mut bytes)?;
         same(sha256(&bytes), file.sha256)?;
         let found = sha256(&seal::open(&bytes, key)?);
         match found == file.plain_sha256 {
-            true => Ok(true),
+            true => Ok(Good::Opened),
             false => Err(Problem::PlainHash { expected: file.plain_sha256, found }),
         }
     }

@@ -5,20 +5,27 @@
 //!
 //! Commits are flushed (`synchronous=FULL`): once a recording is in the catalog, the journal that it was
 //! made from may be deleted, and after a power cut nothing would tell that a row is missing. The flush is
-//! per transaction, so that [`Catalog::insert`] of many recordings pays it once.
+//! per transaction, so that [`Catalog::insert`] of many recordings pays it once. (`NORMAL` would leave the
+//! last rows to the next checkpoint: they could only be found again by comparing every folder with every row
+//! after each start.)
+//!
+//! A damaged catalog is set aside under another name, whole with its log, and a new one made: [`set_aside`].
 
+mod aside;
 mod filter;
 mod party;
 mod rebuild;
 mod schema;
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::{RecordingId, recording::Recording};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
+pub use aside::set_aside;
 pub use filter::{Cursor, Filter, Order};
 pub use rebuild::{RebuildProblem, Rebuilt, rebuild};
 
@@ -93,6 +100,12 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// Whether only a new catalog helps: this one is damaged, or gone.
+    #[must_use]
+    pub const fn needs_rebuild(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Missing(_))
+    }
+
     fn new(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         let reason = source.to_string();
@@ -125,6 +138,8 @@ impl<T> In<T> for rusqlite::Result<T> {
 pub struct Catalog {
     path: PathBuf,
     connection: Connection,
+    /// Device and inode of the file when it was opened.
+    identity: Option<(u64, u64)>,
 }
 
 impl Catalog {
@@ -149,12 +164,31 @@ impl Catalog {
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<Self, CatalogError> {
         let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let is_new = !path.exists();
         let mut connection = Connection::open_with_flags(path, flags).of(path)?;
         connection.busy_timeout(BUSY).of(path)?;
         schema::prepare(&mut connection, path)?;
         connection.pragma_update(None, "journal_mode", "wal").of(path)?;
         connection.pragma_update(None, "synchronous", "full").of(path)?;
-        Ok(Self { path: path.to_path_buf(), connection })
+        if is_new {
+            aside::flush_folder_of(path).map_err(|error| rebuild::not_writable(path, &error))?;
+        }
+        Ok(Self { path: path.to_path_buf(), connection, identity: identity(path) })
+    }
+
+    /// From now on, a statement waits at most this long for another process's transaction.
+    ///
+    /// # Errors
+    /// If SQLite refuses.
+    pub fn wait_at_most(&self, patience: Duration) -> Result<(), CatalogError> {
+        self.connection.busy_timeout(patience).of(&self.path)
+    }
+
+    /// Whether the path still leads to the file that is open. SQLite would go on writing into a file that was
+    /// removed or replaced, and nobody would find what is in it.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.identity.is_some() && identity(&self.path) == self.identity
     }
 
     /// Puts `recordings` in, all or none; one whose id is there is replaced.
@@ -165,7 +199,7 @@ impl Catalog {
         &mut self,
         recordings: impl IntoIterator<Item = &'a Recording>,
     ) -> Result<(), CatalogError> {
-        let Self { path, connection } = self;
+        let Self { path, connection, .. } = self;
         insert(connection, recordings).of(path)
     }
 
@@ -282,6 +316,10 @@ impl Catalog {
     }
 }
 
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// In one transaction.
 fn insert<'a>(
     connection: &mut Connection,
@@ -321,4 +359,41 @@ fn insert<'a>(
         }
     }
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`Catalog`] promises about power cuts hangs on these.
+    #[test]
+    fn every_connection_flushes_its_commits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        for _ in 0..2 {
+            let catalog = Catalog::open(&path).unwrap();
+            let text = |name| {
+                catalog.connection.pragma_query_value(None, name, |row| row.get::<_, String>(0))
+            };
+            let number = |name| {
+                catalog.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            };
+            assert_eq!(text("journal_mode").unwrap(), "wal");
+            assert_eq!(number("synchronous").unwrap(), 2, "FULL");
+            assert_eq!(number("foreign_keys").unwrap(), 1);
+            assert_eq!(number("busy_timeout").unwrap(), BUSY.as_millis() as i64);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_removed_or_replaced_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        let catalog = Catalog::open(&path).unwrap();
+        assert!(catalog.is_in_place());
+        std::fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+        assert!(!catalog.is_in_place());
+        let other = Catalog::open(&path).unwrap();
+        assert!(!catalog.is_in_place() && other.is_in_place());
+    }
 }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use seal::manifest::SEALED_SUFFIX;
 use zeroize::Zeroizing;
 
+use super::aside::flush_folder_of;
 use super::{CatalogError, In as _, insert, schema};
 use crate::METADATA_NAME;
 
@@ -68,7 +69,7 @@ pub fn rebuild<E: fmt::Display>(
 }
 
 /// `catalog.db` with something behind its name.
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(suffix);
     path.with_file_name(name)
@@ -187,8 +188,7 @@ fn replace(path: &Path, new: &Path) -> io::Result<()> {
         remove(&sibling(path, suffix))?;
     }
     fs::rename(new, path)?;
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    flush_folder_of(path)
 }
 
 fn remove_with_logs(path: &Path) -> io::Result<()> {
@@ -202,7 +202,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn not_writable(path: &Path, error: &io::Error) -> CatalogError {
+pub(super) fn not_writable(path: &Path, error: &io::Error) -> CatalogError {
     CatalogError::NotWritable { path: path.to_path_buf(), reason: error.to_string() }
 }
 

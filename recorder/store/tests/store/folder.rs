@@ -2,9 +2,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use base::disk::SystemDisk;
 use base::{RecordingId, Timestamp};
-use store::{Existing, FolderError, NewRecording, Published, Recordings};
+use store::{Existing, FolderError, NewRecording, PlaceMark, Published, Recordings};
 
 fn id(number: u64) -> RecordingId {
     RecordingId::of_call(Timestamp::from_nanos(1), &[&number.to_le_bytes()])
@@ -176,4 +178,58 @@ fn a_folder_that_cannot_be_written_is_named() {
     fs::write(dir.path().join("file"), b"").unwrap();
     let error = Recordings::open(&dir.path().join("file/recordings")).unwrap_err();
     assert!(error.to_string().contains("file/recordings: Not a directory"), "{error}");
+}
+
+#[test]
+fn what_is_there_is_read_back_and_taken_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let recordings = Recordings::open(dir.path()).unwrap();
+    let at = |nanos: u64| RecordingId::of_call(Timestamp::from_nanos(nanos * 1_000_000_000), &[]);
+    for nanos in [3, 1, 2] {
+        let files: [(&str, &[u8]); 2] = [("a.json", b"{}"), ("recording.json.p7m", &[nanos as u8])];
+        recordings.publish(at(nanos), &files, Existing::Keep).unwrap();
+    }
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    assert_eq!(recordings.ids().unwrap(), [at(1), at(2), at(3)]);
+    let files = recordings.files(at(2)).unwrap();
+    assert_eq!(files, [("a.json".into(), b"{}".to_vec()), ("recording.json.p7m".into(), vec![2])]);
+    assert_eq!(recordings.metadata(at(3)).unwrap(), Some((vec![3], true)));
+    assert_eq!(recordings.metadata(at(4)).unwrap(), None);
+    assert!(matches!(recordings.file(at(1), "a.json", 1), Err(FolderError::TooLarge { .. })));
+    recordings.remove(&[at(1), at(4), at(3)]).unwrap();
+    assert_eq!(recordings.ids().unwrap(), [at(2)]);
+    assert_eq!(names(dir.path()), [at(2).to_string(), "lost+found".into()]);
+}
+
+#[test]
+fn a_place_is_known_by_its_mark() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, disk) = (dir.path().join("place"), Arc::new(SystemDisk));
+    let (one, other) = (PlaceMark::of_random([1; 16]), PlaceMark::of_random([2; 16]));
+    let open = |known, new| Recordings::open_place(disk.clone(), &path, known, new);
+    let missing = open(Some(one), other).unwrap_err();
+    assert!(matches!(missing, FolderError::NotThePlace { .. }), "{missing}");
+    assert!(!path.exists(), "nothing is made where the place should be");
+    assert_eq!(open(None, one).unwrap().1, one);
+    assert_eq!(open(None, other).unwrap().1, one, "a mark that is there is taken over");
+    assert_eq!(open(Some(one), other).unwrap().1, one);
+    let wrong = open(Some(other), other).unwrap_err().to_string();
+    assert!(wrong.contains("it is marked") && wrong.contains("recordings.place"), "{wrong}");
+    fs::remove_file(path.join(".spanreel-place")).unwrap();
+    let bare = open(Some(one), other).unwrap_err().to_string();
+    assert!(bare.contains("mount its file system"), "{bare}");
+}
+
+#[test]
+fn a_file_system_that_goes_is_noticed() {
+    let Some(disk) = SmallDisk::mount("size=1m") else {
+        println!("SKIPPED: a file system that goes (mounting one needs root)");
+        return;
+    };
+    let recordings = Recordings::open(disk.0.path()).unwrap();
+    recordings.check().unwrap();
+    let unmounted = Command::new("umount").arg("-l").arg(disk.0.path()).status().unwrap();
+    assert!(unmounted.success());
+    let error = recordings.check().unwrap_err();
+    assert!(error.to_string().contains("unmounted"), "{error}");
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use seal::Certificate;
-use store::{Problem, Recordings, Report, verify};
+use store::{Problem, Recordings, Report, verify, verify_exported};
 
 use crate::sample::Keys;
 
@@ -238,6 +238,78 @@ fn with_a_key_the_plain_content_is_compared() {
     let found =
         findings(&verify(&fixture.folder, Some(fixture.trusted()), Some(&fixture.keys.key)));
     assert!(found.len() == 1 && found[0].contains("the plain content is not what"), "{found:?}");
+}
+
+/// What `spanreel export` makes.
+fn export(fixture: &Fixture, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(&fixture.folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let stored = fs::read(&path).unwrap();
+        match name.strip_suffix(".p7m") {
+            Some(plain) => {
+                let opened = seal::open(&stored, &fixture.keys.key).unwrap();
+                fs::write(to.join(plain), &*opened).unwrap();
+            }
+            None => fs::write(to.join(name), stored).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn a_bundle_is_checked_by_its_opened_files() {
+    let fixture = fixture(true);
+    let bundle = fixture.folder.parent().unwrap().join("for the court");
+    export(&fixture, &bundle);
+    let check = |path: &Path| verify_exported(path, Some(fixture.trusted()), None);
+    let report = check(&bundle);
+    assert_eq!(findings(&report), [""; 0]);
+    assert_eq!((report.files_good, report.files_exported, report.files_opened), (2, 2, 0));
+    assert_eq!(report.recording, Some(crate::sample::recording(1).id));
+    for name in PLAIN {
+        assert_eq!(findings(&check(&bundle.join(name))), [""; 0], "{name}");
+    }
+    // What is stored is good as well; and as a stored recording, a bundle is none.
+    assert_eq!(findings(&check(&fixture.folder)), [""; 0]);
+    let stored = findings(&verify(&bundle, Some(fixture.trusted()), None));
+    assert_eq!(stored.len(), 5, "{stored:?}");
+    assert!(stored.contains(&"audio.flac.p7m: missing".to_owned()), "{stored:?}");
+
+    let audio = bundle.join("audio.flac");
+    let whole = fs::read(&audio).unwrap();
+    let mut altered = whole.clone();
+    altered[700] ^= 1;
+    fs::write(&audio, &altered).unwrap();
+    for path in [&bundle, &audio] {
+        let found = findings(&check(path));
+        assert!(
+            found.len() == 1 && found[0].starts_with("audio.flac: altered: SHA-256"),
+            "{found:?}"
+        );
+    }
+    fs::write(&audio, &whole[..whole.len() - 1]).unwrap();
+    assert!(findings(&check(&bundle))[0].starts_with("audio.flac: altered: 2000 bytes"));
+    fs::write(&audio, whole).unwrap();
+    fs::write(bundle.join("notes.txt"), b"x").unwrap();
+    assert_eq!(findings(&check(&bundle)), ["notes.txt: added: the manifest does not list it"]);
+    fs::remove_file(bundle.join("notes.txt")).unwrap();
+    fs::remove_file(bundle.join("recording.json")).unwrap();
+    assert_eq!(findings(&check(&bundle)), ["recording.json.p7m: missing"]);
+}
+
+#[test]
+fn a_bundle_does_not_pass_for_another_recording() {
+    let fixture = fixture(true);
+    let other = crate::sample::recording(2).id.to_string();
+    let bundle = fixture.folder.parent().unwrap().join(other);
+    export(&fixture, &bundle);
+    let found = findings(&verify_exported(&bundle, Some(fixture.trusted()), None));
+    assert!(found.len() == 1 && found[0].contains("must have that name"), "{found:?}");
+    // An opened file beside the sealed one is one too many.
+    fs::copy(bundle.join("audio.flac"), fixture.path("audio.flac")).unwrap();
+    let found = findings(&verify_exported(&fixture.folder, Some(fixture.trusted()), None));
+    assert_eq!(found, ["audio.flac: added: the manifest does not list it"]);
 }
 
 proptest! {

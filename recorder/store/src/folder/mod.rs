@@ -8,29 +8,32 @@
 //!
 //! One process at a time writes into a folder of recordings; a lock sees to it.
 
-use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+mod error;
+mod hidden;
+mod place;
+mod read;
 
+use std::collections::HashSet;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::disk::{self, Disk, FolderIdentity, FolderLock, SystemDisk};
 use base::{RecordingId, limits};
-use rustix::fs::{Advice, CWD, FlockOperation, RenameFlags};
-use rustix::io::Errno;
 use seal::manifest::is_file_name;
+
+use self::error::At as _;
+pub use self::error::FolderError;
+use self::hidden::{Hidden, NEW, OLD};
+pub use self::place::{MARK_NAME, PlaceMark};
+pub use self::read::Files;
 
 /// Recordings are for their owner and its group, also where nothing is sealed.
 const FOLDER_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
 
-/// From this size on, opening a file once more costs less than the memory that it holds.
+/// From this size on, a file's pages are worth more to others than to it.
 const LARGE: usize = 64 * 1024;
-
-/// Marks a hidden folder that is being written, or was replaced.
-const NEW: &str = ".new-";
-/// Marks a hidden folder that gave way to its successor, on a file system that cannot exchange the two.
-const OLD: &str = ".old-";
 
 /// What to do with a recording that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,64 +64,15 @@ pub struct NewRecording<'a> {
     pub existing: Existing,
 }
 
-/// Why recordings cannot be kept in a folder.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// The disk, or the quota, is full.
-    #[error("no space left for {}: free some, or choose another folder; nothing half-written stays", .0.display())]
-    NoSpace(PathBuf),
-    /// Permissions, or a disk mounted read-only.
-    #[error("cannot write {}: {source}; make it writable for this user, or choose another folder", .path.display())]
-    NotWritable {
-        /// What could not be written.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another process has the lock.
-    #[error("another process writes recordings into {}: wait for it, or choose another folder", .0.display())]
-    InUse(PathBuf),
-    /// Not a plain, visible file name, or there twice, or too many.
-    #[error("a recording cannot hold a file called {0:?}, or not twice, or not so many")]
-    Name(String),
-    /// Anything else.
-    #[error("cannot write {}: {source}", .path.display())]
-    Io {
-        /// What could not be written.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-impl FolderError {
-    fn new(path: &Path, source: io::Error) -> Self {
-        let path = path.to_path_buf();
-        match Errno::from_io_error(&source) {
-            Some(Errno::NOSPC | Errno::DQUOT) => Self::NoSpace(path),
-            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Self::NotWritable { path, source },
-            _ => Self::Io { path, source },
-        }
-    }
-}
-
-/// Adds the path to what the system says.
-trait At<T> {
-    fn at(self, path: &Path) -> Result<T, FolderError>;
-}
-
-impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
-    fn at(self, path: &Path) -> Result<T, FolderError> {
-        self.map_err(|error| FolderError::new(path, error.into()))
-    }
-}
-
 /// A folder of recordings, for writing.
 #[derive(Debug)]
 pub struct Recordings {
     path: PathBuf,
-    /// Holds the lock, and is what is flushed.
-    folder: File,
+    disk: Arc<dyn Disk>,
+    /// Of the folder when it was opened.
+    identity: FolderIdentity,
+    /// None on a network file system that does not lock folders. Then it is up to the operator.
+    _lock: Option<FolderLock>,
 }
 
 impl Recordings {
@@ -128,14 +82,24 @@ impl Recordings {
     /// # Errors
     /// If it cannot be made or written, or another process has it open like this.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).at(path)?;
-        let folder = File::open(path).at(path)?;
-        // Some network file systems do not lock folders. Then it is up to the operator.
-        let locked = rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive);
-        if locked == Err(Errno::WOULDBLOCK) {
-            return Err(FolderError::InUse(path.to_path_buf()));
-        }
-        let recordings = Self { path: path.to_path_buf(), folder };
+        Self::open_on(Arc::new(SystemDisk), path)
+    }
+
+    /// The same on any disk.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, FolderError> {
+        disk::create_folders(&*disk, path, FOLDER_MODE).at(path)?;
+        let lock = match disk.lock_folder(path) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(FolderError::InUse(path.to_path_buf()));
+            }
+            Err(_) => None,
+        };
+        let identity = disk.identity(path).at(path)?;
+        let recordings = Self { path: path.to_path_buf(), disk, identity, _lock: lock };
         recordings.clean()?;
         Ok(recordings)
     }
@@ -155,7 +119,20 @@ impl Recordings {
     /// Whether the recording `id` is there, and so complete.
     #[must_use]
     pub fn contains(&self, id: RecordingId) -> bool {
-        self.folder_of(id).is_dir()
+        self.disk.exists(&self.folder_of(id)).unwrap_or(false)
+    }
+
+    /// Whether the path still leads to the folder that was opened, and not to another file system, or to the
+    /// bare mount point of one that is gone.
+    ///
+    /// # Errors
+    /// If it does not: it is to be opened again.
+    pub fn check(&self) -> Result<(), FolderError> {
+        if self.disk.identity(&self.path).at(&self.path)? == self.identity {
+            return Ok(());
+        }
+        let reason = "something was mounted there, or unmounted".to_owned();
+        Err(FolderError::NotThePlace { path: self.path.clone(), reason })
     }
 
     /// Publishes one recording. [`Recordings::publish_all`] is much cheaper for several.
@@ -177,15 +154,15 @@ impl Recordings {
     pub fn publish_all(&self, new: &[NewRecording<'_>]) -> Vec<Result<Published, FolderError>> {
         let staged: Vec<_> = new.iter().map(|recording| self.stage(recording)).collect();
         let any_staged = staged.iter().any(|staged| matches!(staged, Ok(Some(_))));
-        let flushed = if any_staged { rustix::fs::syncfs(&self.folder) } else { Ok(()) };
+        let flushed = if any_staged { self.disk.sync_all(&self.path) } else { Ok(()) };
         let mut replaced = Vec::new();
         let mut results: Vec<_> = new
             .iter()
             .zip(staged)
             .map(|(recording, staged)| {
-                let Some(staged) = staged? else { return Ok(Published::AlreadyThere) };
-                flushed.at(&self.path)?;
-                drop_from_memory(&staged, recording.files);
+                let Some(mut staged) = staged? else { return Ok(Published::AlreadyThere) };
+                again(&flushed).at(&self.path)?;
+                staged.is_on_the_disk();
                 self.show(recording, staged, &mut replaced)
             })
             .collect();
@@ -195,19 +172,43 @@ impl Recordings {
         results
     }
 
+    /// Takes recordings out, each at one moment.
+    ///
+    /// # Errors
+    /// If it cannot be written; some may be out then.
+    pub fn remove(&self, ids: &[RecordingId]) -> Result<(), FolderError> {
+        let mut out = Vec::new();
+        for id in ids {
+            let (place, hidden) = (self.folder_of(*id), hidden::path(&self.path, *id, NEW));
+            match self.disk.rename(&place, &hidden) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                renamed => renamed.at(&place)?,
+            }
+            out.push(Hidden::new(&self.disk, hidden));
+        }
+        if !out.is_empty() {
+            self.disk.sync_folder(&self.path).at(&self.path)?;
+        }
+        Ok(())
+    }
+
     /// Writes the hidden folder; `None` if the recording is there and is to be kept.
     fn stage(&self, new: &NewRecording<'_>) -> Result<Option<Hidden>, FolderError> {
         check_names(new.files)?;
         if new.existing == Existing::Keep && self.contains(new.id) {
             return Ok(None);
         }
-        let hidden = Hidden(self.hidden_path(new.id, NEW));
-        DirBuilder::new().mode(FOLDER_MODE).create(&hidden.0).at(&hidden.0)?;
+        let mut hidden = Hidden::new(&self.disk, hidden::path(&self.path, new.id, NEW));
+        self.disk.create_folder(&hidden.path, FOLDER_MODE).at(&hidden.path)?;
         for (name, bytes) in new.files {
-            let path = hidden.0.join(name);
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create_new(true).mode(FILE_MODE).open(&path);
-            file.and_then(|mut file| file.write_all(bytes)).at(&path)?;
+            let path = hidden.path.join(name);
+            let file = self.disk.create(&path, FILE_MODE).at(&path)?;
+            disk::write_all_at(&*file, &mut [IoSlice::new(bytes)], 0)
+                .map_err(|(_, error)| error)
+                .at(&path)?;
+            if bytes.len() >= LARGE {
+                hidden.remember_large(file);
+            }
         }
         Ok(Some(hidden))
     }
@@ -221,15 +222,15 @@ impl Recordings {
     ) -> Result<Published, FolderError> {
         let place = self.folder_of(new.id);
         // Refused by the system if there is a folder with anything in it.
-        match rustix::fs::rename(&staged.0, &place) {
+        match self.disk.rename(&staged.path, &place) {
             Ok(()) => {
                 staged.became_visible();
                 Ok(Published::Published)
             }
-            Err(Errno::NOTEMPTY | Errno::EXIST) if new.existing == Existing::Keep => {
+            Err(error) if is_taken(&error) && new.existing == Existing::Keep => {
                 Ok(Published::AlreadyThere)
             }
-            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+            Err(error) if is_taken(&error) => {
                 replaced.push(self.replace(staged, &place, new.id)?);
                 Ok(Published::Published)
             }
@@ -244,11 +245,9 @@ impl Recordings {
         place: &Path,
         id: RecordingId,
     ) -> Result<Hidden, FolderError> {
-        match rustix::fs::renameat_with(CWD, &staged.0, CWD, place, RenameFlags::EXCHANGE) {
+        match self.disk.exchange(&staged.path, place) {
             Ok(()) => Ok(staged),
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                self.step_aside(staged, place, id)
-            }
+            Err(error) if cannot_exchange(&error) => self.step_aside(staged, place, id),
             Err(error) => Err(error).at(place),
         }
     }
@@ -261,15 +260,15 @@ impl Recordings {
         place: &Path,
         id: RecordingId,
     ) -> Result<Hidden, FolderError> {
-        let old = self.hidden_path(id, OLD);
-        fs::rename(place, &old).at(place)?;
-        match fs::rename(&staged.0, place).at(place) {
+        let old = hidden::path(&self.path, id, OLD);
+        self.disk.rename(place, &old).at(place)?;
+        match self.disk.rename(&staged.path, place).at(place) {
             Ok(()) => {
                 staged.became_visible();
-                Ok(Hidden(old))
+                Ok(Hidden::new(&self.disk, old))
             }
             Err(error) => {
-                fs::rename(&old, place).at(place)?;
+                self.disk.rename(&old, place).at(place)?;
                 Err(error)
             }
         }
@@ -277,73 +276,48 @@ impl Recordings {
 
     /// Also for those that were there: the process that renamed them may have been killed before this.
     fn flush_renames(&self, results: &mut [Result<Published, FolderError>]) {
-        if let Err(error) = rustix::fs::fsync(&self.folder) {
+        let flushed = self.disk.sync_folder(&self.path);
+        if flushed.is_err() {
             for result in results.iter_mut().filter(|result| result.is_ok()) {
-                *result = Err(error).at(&self.path);
+                *result = again(&flushed).at(&self.path).map(|()| Published::AlreadyThere);
             }
         }
     }
 
-    fn hidden_path(&self, id: RecordingId, mark: &str) -> PathBuf {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        self.path.join(format!(".{id}{mark}{}-{number}", std::process::id()))
-    }
-
     /// Removes what an interrupted process left; nothing that it did not make.
     fn clean(&self) -> Result<(), FolderError> {
-        for entry in fs::read_dir(&self.path).at(&self.path)? {
-            let path = entry.at(&self.path)?.path();
-            let Some((id, mark)) = path.file_name().and_then(|name| hidden_name(name.to_str()?))
-            else {
-                continue;
-            };
+        for entry in self.disk.list(&self.path).reading(&self.path)? {
+            let Some((id, mark)) = entry.name.to_str().and_then(hidden::parse) else { continue };
+            let path = self.path.join(&entry.name);
             match mark == OLD && !self.contains(id) {
-                true => fs::rename(&path, self.folder_of(id)).at(&path)?,
-                false => fs::remove_dir_all(&path).at(&path)?,
+                true => self.disk.rename(&path, &self.folder_of(id)).at(&path)?,
+                false => self.disk.remove_folder(&path).at(&path)?,
             }
         }
         Ok(())
     }
 }
 
-/// Takes large files, which are on the disk now, out of the page cache. A recording is rarely read soon, and
-/// would push out what is: the journal and the catalog. The pages are also what the next recording is
-/// written into (measured on a virtual machine: 330 KB in 0.1 ms instead of 0.5 ms into new memory).
-fn drop_from_memory(staged: &Hidden, files: &[(&str, &[u8])]) {
-    for (name, _) in files.iter().filter(|(_, bytes)| bytes.len() >= LARGE) {
-        if let Ok(file) = File::open(staged.0.join(name)) {
-            // Advice only: nothing depends on it.
-            let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
-        }
+/// The same result once more: the system's errors cannot be copied.
+fn again(result: &io::Result<()>) -> io::Result<()> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.raw_os_error().map_or_else(
+            || io::Error::new(error.kind(), error.to_string()),
+            io::Error::from_raw_os_error,
+        )),
     }
 }
 
-/// A hidden folder, removed when it is given up.
-#[derive(Debug)]
-struct Hidden(PathBuf);
-
-impl Hidden {
-    fn became_visible(mut self) {
-        self.0 = PathBuf::new();
-    }
+/// There is a folder with something in it.
+fn is_taken(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+    matches!(error.kind(), AlreadyExists | DirectoryNotEmpty)
 }
 
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            // Best effort: what stays is hidden, and removed at the next start.
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
-
-/// Whose hidden folder `name` is, and its mark.
-fn hidden_name(name: &str) -> Option<(RecordingId, &'static str)> {
-    let name = name.strip_prefix('.')?;
-    let mark = [NEW, OLD].into_iter().find(|mark| name.contains(mark))?;
-    let (id, _) = name.split_once(mark)?;
-    Some((id.parse().ok()?, mark))
+/// The file system, or the kernel, does not know how.
+fn cannot_exchange(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 fn check_names(files: &[(&str, &[u8])]) -> Result<(), FolderError> {
@@ -359,6 +333,8 @@ fn check_names(files: &[(&str, &[u8])]) -> Result<(), FolderError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use base::Timestamp;
 
     use super::*;
@@ -384,7 +360,7 @@ mod tests {
         let staged = recordings.stage(&new).unwrap().unwrap();
         let place = recordings.folder_of(id("a"));
         let old = recordings.step_aside(staged, &place, id("a")).unwrap();
-        assert_eq!(fs::read(old.0.join("x")).unwrap(), b"old");
+        assert_eq!(fs::read(old.path.join("x")).unwrap(), b"old");
         assert_eq!(fs::read(place.join("x")).unwrap(), b"new");
         drop(old);
         assert_eq!(visible(&recordings), [id("a").to_string()]);
@@ -396,7 +372,7 @@ mod tests {
         let recordings = Recordings::open(dir.path()).unwrap();
         recordings.publish(id("a"), &[("x", b"old")], Existing::Keep).unwrap();
         let (old, new) =
-            (recordings.hidden_path(id("a"), OLD), recordings.hidden_path(id("a"), NEW));
+            (hidden::path(dir.path(), id("a"), OLD), hidden::path(dir.path(), id("a"), NEW));
         fs::rename(recordings.folder_of(id("a")), old).unwrap();
         fs::create_dir(new).unwrap();
         drop(recordings);
@@ -404,7 +380,7 @@ mod tests {
         assert_eq!(visible(&recordings), [id("a").to_string()]);
         assert_eq!(fs::read(recordings.folder_of(id("a")).join("x")).unwrap(), b"old");
         // Had the second step been taken, the old one would go.
-        fs::create_dir(recordings.hidden_path(id("a"), OLD)).unwrap();
+        fs::create_dir(hidden::path(dir.path(), id("a"), OLD)).unwrap();
         drop(recordings);
         assert_eq!(visible(&Recordings::open(dir.path()).unwrap()), [id("a").to_string()]);
     }

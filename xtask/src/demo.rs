@@ -1,9 +1,15 @@
 //! `cargo xtask demo`: the main job, seen from outside.
+//!
+//! As root, the calls go over a wire in real time and are recorded live; else the capture file is read.
+
+mod wire;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use self::wire::Wire;
+use crate::setup::is_root;
 use crate::shell::{self, cargo};
 
 /// Records a capture, lists the recordings, verifies one and says where its audio is.
@@ -18,7 +24,7 @@ pub(crate) fn run(capture: Option<&Path>) -> Result<()> {
     };
     let data = folder.join("data");
     let (capture, data) = (capture.to_string_lossy(), data.to_string_lossy());
-    shell::run(&spanreel, &["replay", &*capture, "--out", &*data])?;
+    record(&spanreel, &capture, &data)?;
     shell::run(&spanreel, &["list", "--data", &*data])?;
     let list = shell::output(&spanreel, &["list", "--data", &*data, "--json", "--limit", "1"])?;
     let Some(id) = list.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()) else {
@@ -30,6 +36,21 @@ pub(crate) fn run(capture: Option<&Path>) -> Result<()> {
     println!("\nOne recording, verified: {data}/recordings/{id}");
     println!("Its audio (caller left, callee right): {}", audio.display());
     Ok(())
+}
+
+/// Live where that can be, else from the file.
+fn record(spanreel: &Path, capture: &str, data: &str) -> Result<()> {
+    let wire = match is_root() {
+        true => Wire::new().map_err(|error| format!("{error:#}")),
+        false => Err("that needs root".into()),
+    };
+    match wire {
+        Ok(wire) => wire.record(spanreel, capture, data),
+        Err(reason) => {
+            eprintln!("Not live, from the file instead: {reason}.");
+            shell::run(spanreel, &["replay", capture, "--out", data])
+        }
+    }
 }
 
 fn fresh_folder() -> Result<PathBuf> {
@@ -46,19 +67,7 @@ fn fresh_folder() -> Result<PathBuf> {
 fn synthetic(spanreel: &Path, folder: &Path) -> Result<PathBuf> {
     let capture = folder.join("twenty-calls.pcap");
     let to = capture.to_string_lossy();
-    let shape = [
-        "synth",
-        "--calls",
-        "20",
-        "--seconds",
-        "12",
-        "--codec",
-        "mix",
-        "--seed",
-        "1",
-        "--loss",
-        "0.5",
-    ];
+    let shape = ["synth", "--calls", "20", "--seconds", "12", "--codec", "mix", "--seed", "1"];
     let mut arguments = shape.to_vec();
     arguments.extend(["--to", &*to]);
     shell::run(spanreel, &arguments)?;

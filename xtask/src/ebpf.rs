@@ -16,6 +16,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use crate::setup::is_root;
 use crate::shell::{self, has};
 
 /// The compiler that built the committed object. When it is changed, the object changes with it.
@@ -32,7 +33,10 @@ const SOURCES: [&str; 6] = [
     "program/src",
 ];
 
-/// Builds the object into `ebpf/`, or compares.
+/// The program, and what the capture bench runs beside it.
+const OBJECTS: [&str; 2] = ["spanreel", "bench"];
+
+/// Builds the objects into `ebpf/`, or compares.
 pub(crate) fn run() -> Result<()> {
     match std::env::args().skip(2).collect::<Vec<_>>().as_slice() {
         [] => build(),
@@ -50,15 +54,18 @@ fn build() -> Result<()> {
             Toolchain::debian()?
         }
     };
-    let object = toolchain.object()?;
-    fs::write(object_path(), &object)?;
+    for (name, object) in toolchain.objects()? {
+        let path = object_path(name);
+        fs::write(&path, &object)?;
+        println!("{}: {} bytes", path.display(), object.len());
+    }
     fs::write(record_path(), toolchain.record()?)?;
-    let seconds = start.elapsed().as_secs_f32();
-    println!("{}: {} bytes, in {seconds:.0} s", object_path().display(), object.len());
+    println!("in {:.0} s", start.elapsed().as_secs_f32());
     Ok(())
 }
 
-fn check() -> Result<()> {
+/// Compares.
+pub(crate) fn check() -> Result<()> {
     let record = fs::read_to_string(record_path()).context("no object is committed")?;
     if !record.contains(&sources_line()?) {
         bail!("the sources in ebpf/ changed after the object was built: run `cargo xtask ebpf`");
@@ -73,10 +80,14 @@ fn check() -> Result<()> {
             return Ok(());
         }
     };
-    if toolchain.object()? != fs::read(object_path())? {
-        bail!("the committed object is not what its sources give: run `cargo xtask ebpf`");
+    for (name, object) in toolchain.objects()? {
+        let path = object_path(name);
+        if object != fs::read(&path)? {
+            let path = path.display();
+            bail!("{path} is not what its sources give: run `cargo xtask ebpf`");
+        }
     }
-    println!("the object is what its sources give ({:.0} s)", start.elapsed().as_secs_f32());
+    println!("the objects are what their sources give ({:.0} s)", start.elapsed().as_secs_f32());
     Ok(())
 }
 
@@ -97,8 +108,8 @@ fn folder() -> PathBuf {
     shell::root().join("ebpf")
 }
 
-fn object_path() -> PathBuf {
-    folder().join("spanreel.bpf.o")
+fn object_path(name: &str) -> PathBuf {
+    folder().join(format!("{name}.bpf.o"))
 }
 
 fn record_path() -> PathBuf {
@@ -152,8 +163,8 @@ impl Toolchain {
         Ok(format!("{}{rustc}\n{llvm}\nbpf-linker {LINKER_VERSION}\n", sources_line()?))
     }
 
-    /// Builds the object.
-    fn object(&self) -> Result<Vec<u8>> {
+    /// Builds the objects; gives each with its name.
+    fn objects(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
         let linker = self.linker()?;
         let target = shell::target().join("ebpf").join(self.name);
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -163,8 +174,12 @@ impl Toolchain {
         cargo.args(["build", "--release", "--locked", "--target-dir"]).arg(&target);
         cargo.current_dir(folder().join("program")).env("PATH", path);
         succeed(&mut cargo)?;
-        let object = target.join("bpfel-unknown-none/release/spanreel");
-        fs::read(&object).with_context(|| format!("cannot read {}", object.display()))
+        let read = |name| {
+            let object = target.join("bpfel-unknown-none/release").join(name);
+            let read = fs::read(&object);
+            Ok((name, read.with_context(|| format!("cannot read {}", object.display()))?))
+        };
+        OBJECTS.into_iter().map(read).collect()
     }
 
     /// The folder with a `bpf-linker` that uses this toolchain's LLVM; builds it the first time.
@@ -226,10 +241,6 @@ fn library_in(folder: &Path) -> Result<PathBuf> {
     libraries.sort();
     let newest = libraries.pop();
     newest.with_context(|| format!("no libLLVM.so in {}", folder.display()))
-}
-
-fn is_root() -> bool {
-    shell::output("id", &["-u"]).is_ok_and(|id| id.trim() == "0")
 }
 
 fn version(rustc: &Path) -> Result<String> {

@@ -5,7 +5,10 @@ use anyhow::{Result, bail};
 use crate::shell::{self, has};
 
 /// A program, how it tells its version, and the Debian package that has it.
-const PROGRAMS: [(&str, &str, &str); 7] = [
+type Program = (&'static str, &'static str, &'static str);
+
+/// What the build and the tests need.
+const PROGRAMS: [Program; 7] = [
     ("cc", "--version", "build-essential"),
     ("c++", "--version", "build-essential"),
     ("cmake", "--version", "cmake"),   // builds libFLAC
@@ -15,9 +18,14 @@ const PROGRAMS: [(&str, &str, &str); 7] = [
     ("ip", "-Version", "iproute2"), // network namespaces
 ];
 
-/// Installs the missing ones, or says what to install.
+/// Installs what the build and the tests need and this machine lacks, or says what to install.
 pub(crate) fn run() -> Result<()> {
-    let mut packages: Vec<&str> = PROGRAMS
+    install(&PROGRAMS)
+}
+
+/// Installs the missing ones, or says what to install.
+pub(crate) fn install(programs: &[Program]) -> Result<()> {
+    let mut packages: Vec<&str> = programs
         .iter()
         .filter(|(program, version, _)| !has(program, version))
         .map(|p| p.2)
@@ -38,6 +46,7 @@ pub(crate) fn run() -> Result<()> {
     shell::run("apt-get", &arguments)
 }
 
-fn is_root() -> bool {
+/// Whether we may do everything.
+pub(crate) fn is_root() -> bool {
     shell::output("id", &["-u"]).is_ok_and(|id| id.trim() == "0")
 }

@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result<()> {
     shell::run(cargo(), &["test", "--workspace", "--quiet", "--no-run"])?;
     shell::run(cargo(), &["test", "--workspace", "--no-fail-fast"])?;
     fuzz(FUZZ_SECONDS)?;
+    crate::ebpf::check()?;
     licences()
 }
 

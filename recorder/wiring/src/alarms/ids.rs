@@ -192,6 +192,12 @@ alarms! {
     RecordingsDown = "recordings_down", Major, STATE,
         "The place where recordings go cannot be written. Recording goes on; finished calls wait on the local disk.",
         "Check the mount or the server; what waited is stored by itself when it is back.";
+    RecordingsWaiting = "recordings_waiting", Warning, LASTING,
+        "Finished recordings wait on the local disk: they are safe, but cannot be found or heard yet.",
+        "See recordings_down and catalog_down. If neither is up, they are being stored just now; it clears by itself.";
+    CatalogRebuilt = "catalog_rebuilt", Minor, NEWS,
+        "The catalog was damaged or gone, and was made anew from the recordings. It clears by itself.",
+        "Check the disk of the data folder (`dmesg`, `smartctl -a`). If recordings could not be read, `spanreel list --rebuild --key FILE` enters them.";
     // Certificates and clocks
     CertificateExpiresSoon = "certificate_expires_soon", Warning, STATE,
         "A certificate expires within 30 days.",

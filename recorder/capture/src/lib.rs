@@ -17,6 +17,7 @@
 mod error;
 pub mod file;
 mod frame;
+mod mapping;
 pub mod memory;
 pub mod merge;
 pub mod nic;

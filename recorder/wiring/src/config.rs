@@ -30,13 +30,13 @@ pub(crate) const KEYS: &[(&str, &str, &str, bool)] = &[
     (
         "mode",
         "\"auto\"",
-        "How frames are taken: \"xdp\", \"packet\" (TPACKET_V3), or \"auto\": XDP where the driver has it.",
+        "How frames are taken: \"xdp\", \"packet\" (TPACKET_V3), or \"auto\": XDP where the driver has it and the interface is a mirror port.",
         false,
     ),
     (
         "role",
         "\"span\"",
-        "\"span\": the interface is a mirror port, nothing else uses it. \"shared\": the host's own traffic too; all of it goes on untouched.",
+        "\"span\": the interface is a mirror port, nothing else uses it. \"shared\": the host's own traffic too; all of it goes on untouched. XDP sees only what comes in, so that \"shared\" with mode \"xdp\" records one direction of the host's own calls.",
         false,
     ),
     (
@@ -49,6 +49,12 @@ pub(crate) const KEYS: &[(&str, &str, &str, bool)] = &[
         "cores",
         "[]",
         "CPUs that the capture threads are kept on, one each, in this order; empty: wherever the system puts them.",
+        false,
+    ),
+    (
+        "busy_poll",
+        "false",
+        "Whether the capture threads poll the card themselves (XDP), without a pause: least delay, but each takes a whole CPU, which `cores` should name. Setting the interface's napi_defer_hard_irqs to 2 and gro_flush_timeout to 200000 (in /sys/class/net) also keeps its interrupts back.",
         false,
     ),
     (
@@ -119,6 +125,7 @@ pub(crate) struct Config {
     pub(crate) role: Role,
     pub(crate) queues: Option<u32>,
     pub(crate) cores: Vec<usize>,
+    pub(crate) busy_poll: bool,
     pub(crate) signalling_ports: Vec<Ports>,
     pub(crate) data: PathBuf,
     pub(crate) certificates: Vec<PathBuf>,
@@ -137,6 +144,7 @@ impl Default for Config {
             role: Role::Span,
             queues: None,
             cores: Vec::new(),
+            busy_poll: false,
             signalling_ports: vec![Ports(5060..=5060)],
             data: DATA_DIR.into(),
             certificates: Vec::new(),
@@ -187,6 +195,9 @@ impl Config {
         if let Some(core) = self.cores.iter().find(|core| **core >= cpus) {
             bail!("cores names CPU {core}: this machine has 0 to {}", cpus - 1);
         }
+        if self.busy_poll && (self.mode == CaptureMode::Packet || self.role == Role::Shared) {
+            bail!("busy_poll goes with XDP on a mirror port only: neither mode \"packet\" nor role \"shared\"");
+        }
         if !self.seal && !self.certificates.is_empty() {
             bail!("seal is false, yet there are certificates: either goes without the other");
         }
@@ -201,6 +212,7 @@ impl Config {
             "role" => self.role != new.role,
             "queues" => self.queues != new.queues,
             "cores" => self.cores != new.cores,
+            "busy_poll" => self.busy_poll != new.busy_poll,
             "data" => self.data != new.data,
             "seal" => self.seal != new.seal,
             "mono" => self.mono != new.mono,
@@ -337,6 +349,10 @@ mod tests {
             refused("interface=\"e\"\nseal=false\ncertificates=[\"a\"]").contains("seal is false")
         );
         assert!(refused("interface=\"e\"\ncores = [100000]").contains("CPU 100000"));
+        for other in ["mode = \"packet\"", "role = \"shared\""] {
+            let text = format!("interface=\"e\"\nbusy_poll = true\n{other}");
+            assert!(refused(&text).contains("busy_poll goes with XDP"));
+        }
     }
 
     #[test]

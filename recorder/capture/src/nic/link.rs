@@ -98,6 +98,17 @@ impl XdpMode {
             Self::Several => "several",
         }
     }
+
+    /// What `ip link set dev NAME ... off` calls it.
+    #[must_use]
+    pub const fn ip_word(self) -> &'static str {
+        match self {
+            Self::Native => "xdpdrv",
+            Self::Generic => "xdpgeneric",
+            Self::Hardware => "xdpoffload",
+            Self::Several => "xdp",
+        }
+    }
 }
 
 impl Link {

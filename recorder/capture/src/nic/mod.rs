@@ -2,7 +2,7 @@
 //!
 //! In: an interface's name. Out: a [`Link`] (number, MTU, state, counts, XDP program), what its card and driver
 //! can do ([`Nic`]), its counts by name for the ledger ([`Statistics`]), news of it going and coming
-//! ([`LinkWatch`]), and two guards: [`Promiscuous`] and [`OffloadsOff`].
+//! ([`LinkWatch`]), and three guards: [`Promiscuous`], [`OffloadsOff`] and [`NearMemory`].
 //!
 //! All of it is asked by netlink and ioctl, in the network namespace of the calling thread. Only the memory
 //! node comes from `/sys`, which shows the namespace that it was mounted in, and is checked for that.
@@ -12,7 +12,7 @@
 //! - An interface is given back as it was found, also by a process that is killed: promiscuous mode by the kernel,
 //!   offloads by whoever comes next.
 //!
-//! Unsafe code is in `ioctl`, `kernel` and `packet_option` only.
+//! Unsafe code is in `ioctl`, `kernel`, `near_memory` and `packet_option` only.
 
 mod counters;
 mod error;
@@ -21,6 +21,7 @@ mod generic;
 mod ioctl;
 mod kernel;
 mod link;
+mod near_memory;
 mod netlink;
 mod offloads;
 pub(crate) mod packet_option;
@@ -34,6 +35,7 @@ pub use ethtool::{Amount, Features, MERGING, VLAN_STRIPPING, features};
 pub use ioctl::{Driver, Rss};
 pub use kernel::{Availability, ClockQuality, clock_quality, xdp_programs, xdp_sockets};
 pub use link::{AttachedXdp, Link, XdpMode};
+pub use near_memory::NearMemory;
 pub use offloads::OffloadsOff;
 pub use promiscuous::Promiscuous;
 pub use watch::{LinkState, LinkWatch};

@@ -1,8 +1,9 @@
-//! AF_PACKET sockets (packet(7)): opening one, its options, binding it to an interface.
+//! AF_PACKET sockets (packet(7)): opening one, its options, binding it to an interface; and busy polling, for any
+//! kind of socket.
 #![expect(unsafe_code, reason = "socket options and addresses that rustix does not know")]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -136,18 +137,44 @@ impl PacketSocket {
 
     /// Sets an option that has no pointers in it.
     fn set(&self, level: libc::c_int, option: libc::c_int, value: &[u8]) -> io::Result<()> {
-        let length = value.len() as libc::socklen_t;
-        // SAFETY: the kernel reads `length` bytes of `value`; the options that this is called for hold numbers
-        // only, through which it reaches no other memory.
-        let result = unsafe {
-            libc::setsockopt(self.0.as_raw_fd(), level, option, value.as_ptr().cast(), length)
-        };
-        checked(result)
+        set(self.0.as_fd(), level, option, value)
     }
 }
 
+/// Has the kernel look for packets on the card when a socket asks for some, at most for so long and so many, and
+/// the card keep its interrupts back meanwhile (`SO_PREFER_BUSY_POLL`; Documentation/networking/napi.rst).
+pub(crate) fn set_busy_poll(
+    socket: BorrowedFd<'_>,
+    microseconds: u32,
+    packets: u32,
+) -> io::Result<()> {
+    let options = [
+        (libc::SO_PREFER_BUSY_POLL, 1),
+        (libc::SO_BUSY_POLL, microseconds),
+        (libc::SO_BUSY_POLL_BUDGET, packets),
+    ];
+    let set = |(option, value): (_, u32)| set(socket, libc::SOL_SOCKET, option, value.as_bytes());
+    options.into_iter().try_for_each(set)
+}
+
+/// Sets an option that has no pointers in it.
+fn set(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    let length = value.len() as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes of `value`; the options that this is called for hold numbers
+    // only, through which it reaches no other memory.
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, value.as_ptr().cast(), length)
+    };
+    checked(result)
+}
+
 impl AsFd for PacketSocket {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }

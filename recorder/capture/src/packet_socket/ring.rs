@@ -6,11 +6,11 @@
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-
+use crate::mapping::Mapping;
 use crate::nic::packet_option::{PacketSocket, RingRequest};
 
 /// The description: version, offset of private data, status, packets, offset of the first packet, length, a
@@ -23,15 +23,12 @@ const FIRST: usize = 16;
 /// The ring, mapped.
 #[derive(Debug)]
 pub(super) struct Ring {
-    start: NonNull<u8>,
+    memory: Mapping,
     block_bytes: usize,
     blocks: usize,
     /// The block that is filled next.
     next: usize,
 }
-
-// SAFETY: the mapping belongs to the process; the ring is its only user.
-unsafe impl Send for Ring {}
 
 /// A block that is the reader's, until this is dropped.
 #[derive(Debug)]
@@ -47,23 +44,17 @@ impl Ring {
     /// Maps the ring of a socket, which was made by this request.
     pub(super) fn map(socket: &PacketSocket, request: &RingRequest) -> io::Result<Self> {
         let (block_bytes, blocks) = (request.block_bytes as usize, request.blocks as usize);
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // All pages at once: a page fault in the capture loop is a lost packet.
-        let flags = MapFlags::SHARED | MapFlags::POPULATE;
-        let null = std::ptr::null_mut();
-        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
-        let start = unsafe { mmap(null, block_bytes * blocks, protection, flags, socket, 0) }?;
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let memory = Mapping::of_file(socket.as_fd(), 0, block_bytes * blocks)?;
         // SAFETY: this memory is `blocks` blocks, used by the kernel as the module doc says and by nobody else.
-        Ok(unsafe { Self::new(start, block_bytes, blocks) })
+        Ok(unsafe { Self::new(memory, block_bytes, blocks) })
     }
 
     /// # Safety
-    /// `start` is the page-aligned begin of a mapping of `blocks` blocks of `block_bytes`, which the ring will
-    /// own, and which nobody uses but the other end, as the module doc says.
-    unsafe fn new(start: NonNull<u8>, block_bytes: usize, blocks: usize) -> Self {
+    /// The memory is `blocks` blocks of `block_bytes`, which nobody uses but the other end, as the module doc says.
+    unsafe fn new(memory: Mapping, block_bytes: usize, blocks: usize) -> Self {
         assert!(block_bytes > DESCRIPTION_BYTES && block_bytes.is_multiple_of(8) && blocks > 0);
-        Self { start, block_bytes, blocks, next: 0 }
+        assert!(memory.bytes() >= block_bytes * blocks);
+        Self { memory, block_bytes, blocks, next: 0 }
     }
 
     /// The next block, if the kernel has filled it.
@@ -85,15 +76,7 @@ impl Ring {
     fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.block_bytes && self.next < self.blocks);
         // SAFETY: by the assertion it is within the mapping.
-        unsafe { self.start.add(self.next * self.block_bytes + offset) }
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        // SAFETY: this is the mapping that was made, whole; a block borrows the ring, so there is none left.
-        // Failure is impossible for a mapping that exists, and would only leak it.
-        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.blocks * self.block_bytes) };
+        unsafe { self.memory.start().add(self.next * self.block_bytes + offset) }
     }
 }
 
@@ -122,23 +105,16 @@ impl Drop for Block<'_> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::mm::mmap_anonymous;
-
     use super::*;
 
     const BLOCK_BYTES: usize = 4_096;
 
     /// A ring of three blocks, and the end that the kernel has.
     fn ring() -> (Ring, Kernel) {
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping, which the ring owns; `Kernel` uses it as the kernel does.
-        unsafe {
-            let null = std::ptr::null_mut();
-            let start =
-                mmap_anonymous(null, 3 * BLOCK_BYTES, protection, MapFlags::PRIVATE).unwrap();
-            let start = NonNull::new(start.cast()).unwrap();
-            (Ring::new(start, BLOCK_BYTES, 3), Kernel(start))
-        }
+        let memory = Mapping::anonymous(3 * BLOCK_BYTES, false).unwrap();
+        let kernel = Kernel(memory.start());
+        // SAFETY: the memory is the ring's; `Kernel` uses it as the kernel does.
+        (unsafe { Ring::new(memory, BLOCK_BYTES, 3) }, kernel)
     }
 
     struct Kernel(NonNull<u8>);

@@ -5,23 +5,14 @@ use std::io;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 
+use crate::nic::NicError;
+
 /// Why live capture by XDP does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum XdpError {
-    /// No interface of that name in this network namespace.
-    #[error("there is no network interface {name:?} (`ip -brief link` lists them)")]
-    NoInterface {
-        /// As given.
-        name: String,
-    },
-    /// The kernel does not say what an interface is.
-    #[error("cannot ask the kernel about interface {name:?}")]
-    Interface {
-        /// As given.
-        name: String,
-        /// Why.
-        source: io::Error,
-    },
+    /// The interface cannot be looked up.
+    #[error(transparent)]
+    Nic(#[from] NicError),
     /// The process lacks privileges.
     #[error(
         "not permitted to {what}: run as root, or with the capabilities CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF \
@@ -125,6 +116,20 @@ pub enum XdpError {
         bytes: usize,
         /// Why.
         source: io::Error,
+    },
+    /// The interface's packets do not fit the memory for one, and this kernel cannot give them in several.
+    #[error(
+        "packets on {interface} may have {mtu} bytes (its MTU), but without multi-buffer AF_XDP (Linux 6.6) at most \
+         {mtu_max} fit; lower it (`ip link set dev {interface} mtu {mtu_max}`) if the mirrored packets are no larger, or \
+         capture by a packet socket (mode = \"packet\")"
+    )]
+    Mtu {
+        /// The interface.
+        interface: String,
+        /// Its MTU, bytes.
+        mtu: u32,
+        /// The largest that fits.
+        mtu_max: u32,
     },
     /// A socket cannot be set up.
     #[error("AF_XDP socket of {interface}, queue {queue}: cannot {what}")]

@@ -1,7 +1,7 @@
 //! Live frames by XDP and AF_XDP: the kernel's program picks what is of interest, the packets come through
 //! rings in shared memory, without a system call or an allocation each.
 //!
-//! In: an [`Interface`], [`Settings`] (what to look for), directives for known endpoints ([`Endpoints`]).
+//! In: a [`Link`](crate::nic::Link), [`Settings`] (what to look for), directives for known endpoints ([`Endpoints`]).
 //! Out: [`Received`] packets with the program's description ([`Meta`]) from a [`Socket`] per receive queue,
 //! or from the one ring of [`Copies`] on an interface that is shared with the host; a count for every way a
 //! packet can end ([`Counters`], [`Statistics`]).
@@ -16,15 +16,13 @@
 //! - Generic XDP is not used: where a driver has no native XDP, AF_PACKET with TPACKET_V3 costs less (measured
 //!   1.6 us a packet against 1.7 to 1.9), so [`Attachment::Unsupported`] sends the caller there.
 //!
-//! Unsafe code is in `mapping`, `ring` and `umem` only.
+//! Unsafe code is in `ring` and `umem` only (and below, in `crate::mapping`).
 
 mod clock;
 mod copies;
 mod counters;
 mod endpoints;
 mod error;
-mod interface;
-mod mapping;
 mod program;
 mod ring;
 mod settings;
@@ -42,7 +40,6 @@ pub use copies::Copies;
 pub use counters::Counters;
 pub use endpoints::{Endpoints, Place, key};
 pub use error::XdpError;
-pub use interface::Interface;
 pub use program::{Attachment, Program};
 pub use settings::{Mode, Settings};
 pub use socket::{Binding, Received, Socket, SocketOptions, Statistics, open_sockets};

@@ -9,7 +9,8 @@ use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::error::chain;
-use super::{Copies, Counters, Endpoints, Interface, Mode, Settings, XdpError};
+use super::{Copies, Counters, Endpoints, Mode, Settings, XdpError};
+use crate::nic::{AttachedXdp, Link, NicError};
 
 /// The program, built by `cargo xtask ebpf` from `ebpf/program`.
 #[repr(C, align(8))]
@@ -60,7 +61,7 @@ impl Program {
             Mode::Span { .. } => names::SPAN,
             Mode::Shared { .. } => names::SHARED,
         };
-        xdp(&mut ebpf, name)?.load().map_err(XdpError::of_load)?;
+        load(xdp(&mut ebpf, name)?).map_err(XdpError::of_load)?;
         let endpoints: HashMap<_, _, _> = map(&mut ebpf, names::ENDPOINTS)?;
         let copies: Option<RingBuf<MapData>> = match settings.mode {
             Mode::Span { .. } => None,
@@ -97,26 +98,25 @@ impl Program {
     ///
     /// # Errors
     /// [`XdpError::Occupied`], [`XdpError::NotPermitted`], or what the driver says.
-    pub fn attach(&mut self, interface: &Interface) -> Result<Attachment, XdpError> {
-        refuse_if_occupied(interface)?;
+    pub fn attach(&mut self, link: &Link) -> Result<Attachment, XdpError> {
+        refuse_if_occupied(link)?;
         let program = xdp(&mut self.ebpf, self.name)?;
-        match program.attach_to_if_index(interface.index, XdpMode::Driver) {
+        match program.attach_to_if_index(link.index, XdpMode::Driver) {
             Ok(id) => {
-                let link =
-                    program.take_link(id).map_err(|error| attach_error(interface, &error))?;
+                let link = program.take_link(id).map_err(|error| attach_error(link, &error))?;
                 self.link = Some(link);
                 Ok(Attachment::Native)
             }
             Err(error) => match errno(&error) {
                 Some(libc::EOPNOTSUPP) => Ok(Attachment::Unsupported { reason: chain(&error) }),
                 Some(libc::EPERM) => Err(XdpError::NotPermitted { what: "attach an XDP program" }),
-                Some(libc::ENODEV) => Err(XdpError::NoInterface { name: interface.name.clone() }),
+                Some(libc::ENODEV) => Err(NicError::NoInterface { name: link.name.clone() }.into()),
                 // Someone was faster.
                 Some(libc::EBUSY | libc::EEXIST) => {
-                    refuse_if_occupied(&Interface::find(&interface.name)?)?;
-                    Err(attach_error(interface, &error))
+                    refuse_if_occupied(&Link::find(&link.name)?)?;
+                    Err(attach_error(link, &error))
                 }
-                _ => Err(attach_error(interface, &error)),
+                _ => Err(attach_error(link, &error)),
             },
         }
     }
@@ -177,6 +177,28 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, XdpError> {
         .ok_or_else(|| XdpError::Load { reason: format!("the object has no XDP program {name}") })
 }
 
+/// How often loading is tried while the kernel says "again".
+const LOADS_MAX: usize = 5;
+
+/// Loads a program. The verifier gives up with EAGAIN when a signal arrives for its thread.
+fn load(program: &mut Xdp) -> Result<(), ProgramError> {
+    again(|| program.load(), |error| errno(error) == Some(libc::EAGAIN))
+}
+
+/// Tries until it does not say "again", a few times.
+fn again<E>(
+    mut attempt: impl FnMut() -> Result<(), E>,
+    says_again: impl Fn(&E) -> bool,
+) -> Result<(), E> {
+    for _ in 1..LOADS_MAX {
+        match attempt() {
+            Err(error) if says_again(&error) => {}
+            result => return result,
+        }
+    }
+    attempt()
+}
+
 /// Takes a map out of the object, as what it is used as.
 fn map<M: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
@@ -200,22 +222,47 @@ fn load_error(error: EbpfError) -> XdpError {
     }
 }
 
-fn attach_error(interface: &Interface, error: &ProgramError) -> XdpError {
-    XdpError::Attach { interface: interface.name.clone(), reason: chain(error) }
+fn attach_error(link: &Link, error: &ProgramError) -> XdpError {
+    XdpError::Attach { interface: link.name.clone(), reason: chain(error) }
 }
 
-fn refuse_if_occupied(interface: &Interface) -> Result<(), XdpError> {
-    let Some(other) = interface.xdp else { return Ok(()) };
-    let (mode, off) = other.words();
-    Err(XdpError::Occupied { interface: interface.name.clone(), id: other.id, mode, off })
+fn refuse_if_occupied(link: &Link) -> Result<(), XdpError> {
+    let Some(other) = link.xdp else { return Ok(()) };
+    let (interface, AttachedXdp { id, mode }) = (link.name.clone(), other);
+    Err(XdpError::Occupied { interface, id, mode: mode.name(), off: mode.ip_word() })
 }
 
 fn errno(error: &ProgramError) -> Option<i32> {
     match error {
         ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
         ProgramError::XdpError(aya::programs::xdp::XdpError::NetlinkError(error)) => {
             error.raw_os_error()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often it is tried when the first `busy` attempts say "again", and what comes of it.
+    fn tried(busy: usize, then: Result<(), i32>) -> (usize, Result<(), i32>) {
+        let mut attempts = 0;
+        let attempt = || {
+            attempts += 1;
+            if attempts <= busy { Err(libc::EAGAIN) } else { then }
+        };
+        let result = again(attempt, |errno| *errno == libc::EAGAIN);
+        (attempts, result)
+    }
+
+    #[test]
+    fn loading_is_tried_again_when_a_signal_came_between_but_not_for_ever() {
+        assert_eq!(tried(0, Ok(())), (1, Ok(())));
+        assert_eq!(tried(2, Ok(())), (3, Ok(())));
+        assert_eq!(tried(1, Err(libc::EINVAL)), (2, Err(libc::EINVAL)));
+        assert_eq!(tried(100, Ok(())), (LOADS_MAX, Err(libc::EAGAIN)));
     }
 }

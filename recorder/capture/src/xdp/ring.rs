@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::net::xdp::XdpRingOffset;
 
-use super::mapping::Mapping;
+use crate::mapping::Mapping;
 
 /// Set in a ring's flags when the kernel must be told of new entries (`XDP_RING_NEED_WAKEUP`).
 const NEED_WAKEUP: u32 = 1;

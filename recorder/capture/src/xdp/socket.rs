@@ -12,9 +12,11 @@ use rustix::net::xdp::{
 };
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
 
-use super::mapping::Mapping;
 use super::umem::{Chunk, FillRing, Filled, RxRing, Umem};
-use super::{Interface, UtcOffset, XdpError};
+use super::{UtcOffset, XdpError};
+use crate::mapping::Mapping;
+use crate::nic::Link;
+use crate::nic::packet_option::set_busy_poll;
 use crate::{Frame, LinkType};
 
 /// Sizes of rings and frames.
@@ -27,11 +29,23 @@ pub struct SocketOptions {
     pub chunk_bytes: u32,
     /// Whether to try zero-copy first. Without, the kernel copies each frame.
     pub zero_copy: bool,
+    /// Whether to take frames larger than a chunk, in several, where the kernel can (6.6). Without, an interface
+    /// with such frames is refused.
+    pub multi_buffer: bool,
+    /// Whether whoever drains has the card polled at once instead of waiting for its interrupt. It has to drain
+    /// without a pause, and takes a whole CPU.
+    pub busy_poll: bool,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { ring_size: 16_384, chunk_bytes: 2_048, zero_copy: true }
+        Self {
+            ring_size: 16_384,
+            chunk_bytes: 2_048,
+            zero_copy: true,
+            multi_buffer: true,
+            busy_poll: false,
+        }
     }
 }
 
@@ -40,10 +54,12 @@ impl Default for SocketOptions {
 pub struct Binding {
     /// The driver writes into our memory.
     pub zero_copy: bool,
-    /// Frames larger than a chunk come in several; without, they are dropped (and counted).
+    /// Frames larger than a chunk come in several; without, the interface has none.
     pub multi_buffer: bool,
     /// The memory is in huge pages.
     pub huge_pages: bool,
+    /// Draining polls the card.
+    pub busy_poll: bool,
 }
 
 /// A packet, borrowed from the ring for the length of one call.
@@ -125,17 +141,14 @@ struct Chain {
 /// # Errors
 /// Sizes out of range, too little memory, or what the kernel says; one that another process has bound to a
 /// queue is `EBUSY`.
-pub fn open_sockets(
-    interface: &Interface,
-    options: &SocketOptions,
-) -> Result<Vec<Socket>, XdpError> {
+pub fn open_sockets(link: &Link, options: &SocketOptions) -> Result<Vec<Socket>, XdpError> {
     check("xdp.ring_size", options.ring_size, 4_096, 65_536)?;
     check("xdp.chunk_bytes", options.chunk_bytes, 2_048, 4_096)?;
-    let queues = interface.rx_queues.clamp(1, abi::limits::QUEUES_MAX);
+    let queues = link.rx_queues.clamp(1, abi::limits::QUEUES_MAX);
     let (umem, mut chunks) = Umem::new(queues * options.ring_size, options.chunk_bytes)?;
     let mut sockets: Vec<Socket> = Vec::new();
     for queue in 0..queues {
-        let opener = Opener { interface, options, queue, umem: &umem, first: sockets.first() };
+        let opener = Opener { link, options, queue, umem: &umem, first: sockets.first() };
         match opener.open(&mut chunks) {
             Ok(socket) => sockets.push(socket),
             // The driver made room for more queues than it uses.
@@ -159,9 +172,16 @@ fn check(what: &'static str, given: u32, min: u32, max: u32) -> Result<(), XdpEr
 
 const BIND: &str = "bind to the queue";
 
+/// How long one look at the card may take, and how many packets it may find: as many as the kernel's own polling.
+const BUSY_MICROSECONDS: u32 = 20;
+const BUSY_PACKETS: u32 = 64;
+
+/// What a chunk holds beside the packet that the MTU bounds: Ethernet header, four VLAN tags, the kernel's headroom.
+const CHUNK_EXTRA_BYTES: u32 = 14 + 16 + 256;
+
 /// Opens one socket.
 struct Opener<'a> {
-    interface: &'a Interface,
+    link: &'a Link,
     options: &'a SocketOptions,
     queue: u32,
     umem: &'a Arc<Umem>,
@@ -198,6 +218,10 @@ impl Opener<'_> {
         chunks.take(size as usize).for_each(|chunk| fill.push(chunk));
         fill.submit();
         let binding = self.bind(&fd)?;
+        if binding.busy_poll {
+            set_busy_poll(fd.as_fd(), BUSY_MICROSECONDS, BUSY_PACKETS)
+                .map_err(|source| self.failed("switch busy polling on", source))?;
+        }
         let (umem, queue) = (Arc::clone(self.umem), self.queue);
         let chain = Chain::new();
         Ok(Socket { fd, umem, rx, fill, queue, binding, chain, received: 0 })
@@ -225,30 +249,16 @@ impl Opener<'_> {
         use SocketAddrXdpFlags as Flags;
         if let Some(first) = self.first {
             // Of a shared memory, all is as with the first.
-            let addr = SocketAddrXdp::new(Flags::XDP_SHARED_UMEM, self.interface.index, self.queue);
+            let addr = SocketAddrXdp::new(Flags::XDP_SHARED_UMEM, self.link.index, self.queue);
             let shared_umem_fd = first.fd.as_fd();
             rustix::net::bind(fd, &SocketAddrXdpWithSharedUmem { addr, shared_umem_fd })
                 .map_err(|errno| self.error(BIND, errno))?;
             return Ok(first.binding);
         }
-        let ways: &[Flags] = match (self.options.zero_copy, self.fits_a_chunk()) {
-            (true, true) => &[
-                Flags::XDP_ZEROCOPY.union(Flags::XDP_USE_SG),
-                Flags::XDP_ZEROCOPY,
-                Flags::XDP_COPY.union(Flags::XDP_USE_SG),
-                Flags::XDP_COPY,
-            ],
-            (true, false) => &[
-                Flags::XDP_ZEROCOPY.union(Flags::XDP_USE_SG),
-                Flags::XDP_COPY.union(Flags::XDP_USE_SG),
-                Flags::XDP_COPY,
-            ],
-            (false, _) => &[Flags::XDP_COPY.union(Flags::XDP_USE_SG), Flags::XDP_COPY],
-        };
         let mut result = Err(rustix::io::Errno::INVAL);
-        for way in ways {
-            let flags = *way | Flags::XDP_USE_NEED_WAKEUP;
-            let addr = SocketAddrXdp::new(flags, self.interface.index, self.queue);
+        for way in self.ways() {
+            let flags = way | Flags::XDP_USE_NEED_WAKEUP;
+            let addr = SocketAddrXdp::new(flags, self.link.index, self.queue);
             result = rustix::net::bind(fd, &addr);
             // Not to be had that way, or not known to this kernel (XDP_USE_SG came with 6.6).
             if matches!(result, Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL)) {
@@ -259,9 +269,35 @@ impl Opener<'_> {
                 zero_copy: self.is_zero_copy(fd)?,
                 multi_buffer: way.contains(Flags::XDP_USE_SG),
                 huge_pages: self.umem.is_huge(),
+                busy_poll: self.options.busy_poll,
             });
         }
+        if !self.fits_a_chunk() {
+            return Err(self.too_large());
+        }
         Err(self.error(BIND, result.err().unwrap_or(rustix::io::Errno::INVAL)))
+    }
+
+    /// The ways to bind, best first. None would drop frames for their size.
+    fn ways(&self) -> impl Iterator<Item = SocketAddrXdpFlags> + use<> {
+        use SocketAddrXdpFlags as Flags;
+        let (zero_copy, several) = (self.options.zero_copy, self.options.multi_buffer);
+        let fits = self.fits_a_chunk();
+        [(Flags::XDP_ZEROCOPY, zero_copy), (Flags::XDP_COPY, true)]
+            .into_iter()
+            .filter(|(_, wanted)| *wanted)
+            .flat_map(|(way, _)| [(way | Flags::XDP_USE_SG, true), (way, false)])
+            .filter(move |(_, in_several)| if *in_several { several } else { fits })
+            .map(|(way, _)| way)
+    }
+
+    fn too_large(&self) -> XdpError {
+        let Link { name, mtu, .. } = self.link;
+        XdpError::Mtu {
+            interface: name.clone(),
+            mtu: *mtu,
+            mtu_max: self.options.chunk_bytes - CHUNK_EXTRA_BYTES,
+        }
     }
 
     fn is_zero_copy(&self, fd: &OwnedFd) -> Result<bool, XdpError> {
@@ -269,10 +305,9 @@ impl Opener<'_> {
         Ok(options.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY))
     }
 
-    /// Whether every frame of the interface fits one chunk: with its Ethernet header, four VLAN tags and the
-    /// kernel's headroom.
+    /// Whether every frame of the interface fits one chunk.
     fn fits_a_chunk(&self) -> bool {
-        self.interface.mtu.saturating_add(14 + 16 + 256) <= self.options.chunk_bytes
+        self.link.mtu.saturating_add(CHUNK_EXTRA_BYTES) <= self.options.chunk_bytes
     }
 
     fn error(&self, what: &'static str, errno: rustix::io::Errno) -> XdpError {
@@ -280,7 +315,7 @@ impl Opener<'_> {
     }
 
     fn failed(&self, what: &'static str, source: io::Error) -> XdpError {
-        let interface = self.interface.name.clone();
+        let interface = self.link.name.clone();
         XdpError::Socket { interface, queue: self.queue, what, source }
     }
 }
@@ -315,7 +350,7 @@ impl Socket {
             self.rx.release();
             self.fill.submit();
         }
-        if self.fill.needs_wakeup() {
+        if self.fill.needs_wakeup() || (self.binding.busy_poll && taken < batch) {
             self.wake();
         }
         usize::try_from(self.received - before).unwrap_or(usize::MAX)
@@ -342,7 +377,8 @@ impl Socket {
         on_packet(Received { meta, data, wire_bytes: filled.bytes });
     }
 
-    /// Tells the kernel that there are free chunks again. A driver that sleeps for want of them asks for it.
+    /// Tells the kernel that there are free chunks again. A driver that sleeps for want of them asks for it. With
+    /// busy polling, has it look for frames.
     #[cold]
     fn wake(&self) {
         // That there is nothing to receive this way is the usual answer; an interface that is down wakes up

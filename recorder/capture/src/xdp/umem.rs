@@ -16,8 +16,8 @@ use rustix::net::xdp::{XdpDesc, XdpDescOptions, XdpRingOffset, XdpUmemReg, XdpUm
 use zerocopy::FromBytes as _;
 
 use super::XdpError;
-use super::mapping::Mapping;
 use super::ring::{Consumer, Producer};
+use crate::mapping::Mapping;
 
 /// All frames' memory, shared by the sockets of an interface.
 #[derive(Debug)]

@@ -84,7 +84,7 @@ impl<T: Tap> Core<T> {
             if now >= self.tick_due {
                 self.tick(now);
             }
-            if polled == Poll::Idle && !obeyed {
+            if polled == Poll::Idle && !obeyed && !self.tap.is_busy() {
                 std::thread::sleep(nap);
                 nap = NAP_MAX.min(nap * 2);
             }

@@ -173,6 +173,7 @@ impl Run {
             Taps::Packet(taps) => taps.into_iter().try_for_each(|tap| starter.core(tap))?,
         }
         let Starter { handles, journals, .. } = starter;
+        port.started();
         let cores = LiveCores::new(handles, port.take_endpoints());
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let health = journals.iter().map(JournalThread::health).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use capture::packet_socket::{PacketError, PacketSource};
 use capture::xdp::{Copies, Received, Socket, UtcOffset};
-use capture::{CaptureError, Frame, LinkType, Poll, Source};
+use capture::{CaptureError, Frame, Poll, Source};
 
 use crate::clock;
 
@@ -29,6 +29,11 @@ pub(super) trait Tap: Source + Send + 'static {
 
     /// How long a frame may be on its way here when nothing is ready.
     fn delay(&self) -> Duration;
+
+    /// Whether it is to be asked again at once when nothing is ready.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 /// What a source has counted.
@@ -128,96 +133,26 @@ impl Tap for PacketTap {
     }
 }
 
-/// Times of the XDP program as UTC.
-#[derive(Clone, Copy)]
-struct Utc(UtcOffset);
+/// What the XDP program selected, as it comes to user space.
+pub(super) trait Selected: Send + 'static {
+    /// Hands over at most a batch of packets; how many.
+    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize;
 
-impl Utc {
-    fn new() -> Option<Self> {
-        clock::utc_offset().map(Self)
-    }
+    /// What came, of which `number` packets were handed over, and was lost.
+    fn counts(&self, number: u64) -> TapCounts;
 
-    /// UTC may have been stepped; otherwise the offset stays as it is, so that times do not jitter.
-    fn look(&mut self) {
-        if let Some(now) = clock::utc_offset()
-            && now.step_since(self.0).unsigned_abs() >= STEP_MIN.as_nanos() as u64
-        {
-            self.0 = now;
-        }
-    }
+    /// Whether it looks for packets itself when it is asked for some.
+    fn polls(&self) -> bool;
+}
 
+impl Selected for Socket {
     #[inline]
-    fn frame<'a>(self, packet: &Received<'a>, number: u64) -> Frame<'a> {
-        Frame {
-            time: self.0.utc(packet.meta.time),
-            link: LinkType::Ethernet,
-            data: packet.data,
-            wire_bytes: packet.wire_bytes,
-            number,
-        }
-    }
-}
-
-/// What the two XDP sources share: numbers, times, and the end.
-struct Xdp {
-    utc: Utc,
-    number: u64,
-    stopped: Option<Instant>,
-}
-
-impl Xdp {
-    fn new() -> Option<Self> {
-        Some(Self { utc: Utc::new()?, number: 0, stopped: None })
+    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize {
+        Self::drain(self, batch, on_packet)
     }
 
-    #[inline]
-    fn poll(&self, frames: usize) -> Poll {
-        match (frames, self.stopped) {
-            (0, Some(since)) if since.elapsed() >= LAST_FRAMES => Poll::End,
-            (0, _) => Poll::Idle,
-            (frames, _) => Poll::Frames(frames),
-        }
-    }
-}
-
-/// An AF_XDP socket.
-pub(super) struct XdpTap {
-    socket: Socket,
-    xdp: Xdp,
-}
-
-impl XdpTap {
-    pub(super) fn new(socket: Socket) -> Option<Self> {
-        Some(Self { socket, xdp: Xdp::new()? })
-    }
-}
-
-impl Source for XdpTap {
-    #[inline]
-    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
-        let (utc, number) = (self.xdp.utc, &mut self.xdp.number);
-        let frames = self.socket.drain(BATCH, &mut |packet| {
-            *number += 1;
-            on_frame(utc.frame(&packet, *number));
-        });
-        Ok(self.xdp.poll(frames))
-    }
-}
-
-impl Tap for XdpTap {
-    /// The program is detached by whoever attached it.
-    fn stop(&mut self) -> Result<(), CaptureError> {
-        self.xdp.stopped = Some(clock::instant());
-        Ok(())
-    }
-
-    fn look(&mut self) -> Result<(), CaptureError> {
-        self.xdp.utc.look();
-        Ok(())
-    }
-
-    fn counts(&mut self) -> TapCounts {
-        let counts = self.socket.statistics().unwrap_or_default();
+    fn counts(&self, _: u64) -> TapCounts {
+        let counts = self.statistics().unwrap_or_default();
         TapCounts {
             received: counts.received,
             lost: [
@@ -232,52 +167,86 @@ impl Tap for XdpTap {
         }
     }
 
-    fn delay(&self) -> Duration {
-        Duration::from_millis(5)
+    fn polls(&self) -> bool {
+        self.binding().busy_poll
     }
 }
 
-/// The ring of copies of an interface that is shared with the host.
-pub(super) struct CopiesTap {
-    copies: Copies,
-    xdp: Xdp,
-}
-
-impl CopiesTap {
-    pub(super) fn new(copies: Copies) -> Option<Self> {
-        Some(Self { copies, xdp: Xdp::new()? })
-    }
-}
-
-impl Source for CopiesTap {
+/// Of an interface that is shared with the host.
+impl Selected for Copies {
     #[inline]
-    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
-        let (utc, number) = (self.xdp.utc, &mut self.xdp.number);
-        let frames = self.copies.drain(BATCH, &mut |packet| {
-            *number += 1;
-            on_frame(utc.frame(&packet, *number));
-        });
-        Ok(self.xdp.poll(frames))
-    }
-}
-
-impl Tap for CopiesTap {
-    fn stop(&mut self) -> Result<(), CaptureError> {
-        self.xdp.stopped = Some(clock::instant());
-        Ok(())
-    }
-
-    fn look(&mut self) -> Result<(), CaptureError> {
-        self.xdp.utc.look();
-        Ok(())
+    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize {
+        Self::drain(self, batch, on_packet)
     }
 
     /// What did not fit the ring is in the program's own counts.
+    fn counts(&self, number: u64) -> TapCounts {
+        TapCounts { received: number, ..TapCounts::default() }
+    }
+
+    fn polls(&self) -> bool {
+        false
+    }
+}
+
+/// XDP, by either way.
+pub(super) struct XdpTap<S> {
+    selected: S,
+    utc: UtcOffset,
+    /// Of the last frame.
+    number: u64,
+    stopped: Option<Instant>,
+}
+
+impl<S: Selected> XdpTap<S> {
+    /// Nothing, if the system's clocks cannot be read.
+    pub(super) fn new(selected: S) -> Option<Self> {
+        Some(Self { selected, utc: clock::utc_offset()?, number: 0, stopped: None })
+    }
+}
+
+impl<S: Selected> Source for XdpTap<S> {
+    #[inline]
+    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
+        let (utc, number) = (self.utc, &mut self.number);
+        let frames = self.selected.drain(BATCH, &mut |packet| {
+            *number += 1;
+            on_frame(packet.frame(utc, *number));
+        });
+        Ok(match (frames, self.stopped) {
+            (0, Some(since)) if since.elapsed() >= LAST_FRAMES => Poll::End,
+            (0, _) => Poll::Idle,
+            (frames, _) => Poll::Frames(frames),
+        })
+    }
+}
+
+impl<S: Selected> Tap for XdpTap<S> {
+    /// The program is detached by whoever attached it.
+    fn stop(&mut self) -> Result<(), CaptureError> {
+        self.stopped = Some(clock::instant());
+        Ok(())
+    }
+
+    /// UTC may have been stepped; otherwise the offset stays as it is, so that times do not jitter.
+    fn look(&mut self) -> Result<(), CaptureError> {
+        if let Some(now) = clock::utc_offset()
+            && now.step_since(self.utc).unsigned_abs() >= STEP_MIN.as_nanos() as u64
+        {
+            self.utc = now;
+        }
+        Ok(())
+    }
+
     fn counts(&mut self) -> TapCounts {
-        TapCounts { received: self.xdp.number, ..TapCounts::default() }
+        self.selected.counts(self.number)
     }
 
     fn delay(&self) -> Duration {
         Duration::from_millis(5)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.selected.polls()
     }
 }

@@ -10,9 +10,8 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use zerocopy::FromBytes as _;
 
-use crate::xdp::{
-    Endpoints, Interface, Program, Settings, Socket, SocketOptions, XdpError, open_sockets,
-};
+use crate::nic::Link;
+use crate::xdp::{Endpoints, Program, Settings, Socket, SocketOptions, XdpError, open_sockets};
 
 pub(super) const DROP: u32 = 1;
 pub(super) const PASS: u32 = 2;
@@ -117,9 +116,10 @@ pub(super) fn with(settings: &Settings, test: impl FnOnce(&mut Rig) + Send) {
 impl Rig {
     fn new(settings: &Settings) -> Result<Self, XdpError> {
         let mut program = Program::load(settings)?;
-        let options = SocketOptions { ring_size: 4096, chunk_bytes: 2048, zero_copy: false };
+        let options =
+            SocketOptions { ring_size: 4096, zero_copy: false, ..SocketOptions::default() };
         // A test run comes by queue 0 of the namespace's own loopback.
-        let sockets = open_sockets(&Interface::find("lo")?, &options)?;
+        let sockets = open_sockets(&Link::find("lo")?, &options)?;
         program.set_socket(0, sockets[0].as_fd())?;
         let endpoints = program.take_endpoints().unwrap();
         Ok(Self { program, endpoints, _sockets: sockets })

@@ -12,9 +12,10 @@ use base::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::rig::{Namespace, in_namespace};
+use crate::nic::Link;
 use crate::xdp::{
-    Attachment, Counters, Interface, Mode, Program, Reading, Received, Settings, Socket,
-    SocketOptions, Statistics, UtcOffset, XdpError, open_sockets,
+    Attachment, Counters, Mode, Program, Reading, Received, Settings, Socket, SocketOptions,
+    Statistics, UtcOffset, XdpError, open_sockets,
 };
 
 const RING: u32 = 4096;
@@ -116,9 +117,13 @@ struct Capture {
 
 impl Capture {
     fn start(settings: &Settings) -> Result<Self, XdpError> {
-        let interface = Interface::find("mirror")?;
+        Self::start_with(settings, &SocketOptions::default())
+    }
+
+    fn start_with(settings: &Settings, options: &SocketOptions) -> Result<Self, XdpError> {
+        let interface = Link::find("mirror")?;
         let mut program = Program::load(settings)?;
-        let options = SocketOptions { ring_size: RING, ..SocketOptions::default() };
+        let options = SocketOptions { ring_size: RING, ..*options };
         let sockets = open_sockets(&interface, &options)?;
         for socket in &sockets {
             program.set_socket(socket.queue(), socket.as_fd())?;
@@ -266,26 +271,70 @@ fn jumbo_frames_come_whole_among_small_ones() {
 }
 
 #[test]
+fn frames_that_fit_no_chunk_are_refused_before_anything_is_attached() {
+    in_namespace(|own| {
+        let _wire = Wire::new(own, "9000");
+        let before = Link::find("mirror")?;
+        let alone = SocketOptions { multi_buffer: false, ..SocketOptions::default() };
+        let Err(error) = Capture::start_with(&Settings::default(), &alone) else {
+            panic!("frames of 9,000 bytes would be lost")
+        };
+        assert!(matches!(error, XdpError::Mtu { mtu: 9_000, mtu_max: 1_762, .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("`ip link set dev mirror mtu 1762`"), "{text}");
+        let after = Link::find("mirror")?;
+        assert_eq!((after.mtu, after.xdp, after.up), (before.mtu, None, before.up));
+        assert_eq!(after.promiscuity, before.promiscuity);
+        // What fits one chunk needs no other.
+        own.ip(&["link", "set", "mirror", "mtu", "1762"]).unwrap();
+        let capture = Capture::start_with(&Settings::default(), &alone)?;
+        assert!(!capture.sockets[0].binding().multi_buffer);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_socket_that_polls_gets_every_packet() {
+    in_namespace(|own| {
+        let wire = Wire::new(own, "1500");
+        let polling = SocketOptions { busy_poll: true, ..SocketOptions::default() };
+        let mut capture = Capture::start_with(&Settings::default(), &polling)?;
+        assert!(capture.sockets.iter().all(|socket| socket.binding().busy_poll));
+        wire.send(0..64, 100, rtp);
+        let mut next: HashMap<u16, u32> = HashMap::new();
+        let received = capture.drain(&mut |_, packet| {
+            let payload = &packet.data[usize::from(packet.meta.payload)..];
+            let (flow, number) = flow_and_number(payload);
+            assert_eq!(payload, rtp(flow, number));
+            assert!(number >= next.insert(flow, number + 1).unwrap_or(0), "flow {flow}");
+        });
+        assert_eq!(received as u64, 6_400 - wire.lost());
+        capture.assert_all_chunks_are_back();
+        Ok(())
+    });
+}
+
+#[test]
 fn an_interface_with_another_program_is_left_alone() {
     in_namespace(|own| {
         let wire = Wire::new(own, "1500");
         let mut first = Capture::start(&Settings::default())?;
         let mut second = Program::load(&Settings::default())?;
-        let error = second.attach(&Interface::find("mirror")?).unwrap_err();
+        let error = second.attach(&Link::find("mirror")?).unwrap_err();
         let XdpError::Occupied { interface, id, .. } = &error else { panic!("{error}") };
         assert_eq!((interface.as_str(), *id > 0), ("mirror", true));
         assert!(error.to_string().contains("ip link set dev mirror xdpdrv off"), "{error}");
         // A second look would not have helped: someone can be faster.
-        let unaware = Interface { xdp: None, ..Interface::find("mirror")? };
+        let unaware = Link { xdp: None, ..Link::find("mirror")? };
         assert!(matches!(second.attach(&unaware), Err(XdpError::Occupied { .. })));
         wire.send(0..4, 10, rtp);
         assert_eq!(first.drain(&mut |_, _| {}), 40);
         // It goes with its owner, and the way is free.
         drop(first);
-        assert_eq!(Interface::find("mirror")?.xdp, None);
-        assert_eq!(second.attach(&Interface::find("mirror")?)?, Attachment::Native);
+        assert_eq!(Link::find("mirror")?.xdp, None);
+        assert_eq!(second.attach(&Link::find("mirror")?)?, Attachment::Native);
         second.detach();
-        assert_eq!(Interface::find("mirror")?.xdp, None);
+        assert_eq!(Link::find("mirror")?.xdp, None);
         Ok(())
     });
 }
@@ -310,7 +359,7 @@ fn a_killed_predecessor_leaves_the_interface_free() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let attached = || Interface::find("mirror").unwrap().xdp.is_some();
+        let attached = || Link::find("mirror").unwrap().xdp.is_some();
         assert!(comes_true(attached), "the predecessor attached its program");
         predecessor.kill().unwrap();
         predecessor.wait().unwrap();
@@ -335,9 +384,9 @@ fn comes_true(question: impl Fn() -> bool) -> bool {
 fn an_interface_without_native_xdp_sends_the_caller_elsewhere() {
     in_namespace(|_| {
         let mut program = Program::load(&Settings::default())?;
-        let attachment = program.attach(&Interface::find("lo")?)?;
+        let attachment = program.attach(&Link::find("lo")?)?;
         assert!(matches!(attachment, Attachment::Unsupported { .. }), "{attachment:?}");
-        assert_eq!(Interface::find("lo")?.xdp, None);
+        assert_eq!(Link::find("lo")?.xdp, None);
         Ok(())
     });
 }
@@ -347,7 +396,7 @@ fn a_queue_in_use_is_refused() {
     in_namespace(|own| {
         let _wire = Wire::new(own, "1500");
         let _capture = Capture::start(&Settings::default())?;
-        let error = open_sockets(&Interface::find("mirror")?, &SocketOptions::default());
+        let error = open_sockets(&Link::find("mirror")?, &SocketOptions::default());
         let Err(XdpError::Socket { queue: 0, source, .. }) = error else { panic!("not refused") };
         assert_eq!(source.raw_os_error(), Some(libc::EBUSY));
         Ok(())
@@ -379,7 +428,7 @@ fn a_shared_interface_keeps_its_traffic_and_gives_copies() {
         let wire = Wire::new(own, "1500");
         let mode = Mode::Shared { copies_bytes: 1 << 20 };
         let mut program = Program::load(&Settings { mode, ..Settings::default() })?;
-        assert_eq!(program.attach(&Interface::find("mirror")?)?, Attachment::Native);
+        assert_eq!(program.attach(&Link::find("mirror")?)?, Attachment::Native);
         let host = UdpSocket::bind(("198.51.100.7", 30_000)).unwrap();
         host.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         // As many as fit the buffer of a socket, where each takes a page.

@@ -12,7 +12,7 @@ const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Mapped memory, read- and writable, zeroed if it is not the kernel's.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
     huge: bool,
@@ -26,7 +26,7 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Memory of our own, in huge pages if there are enough free ones and `huge` asks for them.
-    pub(super) fn anonymous(bytes: usize, huge: bool) -> io::Result<Self> {
+    pub(crate) fn anonymous(bytes: usize, huge: bool) -> io::Result<Self> {
         if huge
             && !cfg!(miri) // it knows plain mappings only
             && let Some(rounded) = bytes.checked_next_multiple_of(HUGE_PAGE_BYTES)
@@ -53,7 +53,7 @@ impl Mapping {
     }
 
     /// A part of what a descriptor maps: of an AF_XDP socket, one of its rings.
-    pub(super) fn of_file(fd: BorrowedFd<'_>, offset: u64, bytes: usize) -> io::Result<Self> {
+    pub(crate) fn of_file(fd: BorrowedFd<'_>, offset: u64, bytes: usize) -> io::Result<Self> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
         // SAFETY: as above.
@@ -67,17 +67,17 @@ impl Mapping {
     }
 
     /// Its first byte. Aligned to a page.
-    pub(super) const fn start(&self) -> NonNull<u8> {
+    pub(crate) const fn start(&self) -> NonNull<u8> {
         self.start
     }
 
     /// Its size.
-    pub(super) const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether it is in huge pages.
-    pub(super) const fn is_huge(&self) -> bool {
+    pub(crate) const fn is_huge(&self) -> bool {
         self.huge
     }
 }

@@ -10,6 +10,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod bench;
 mod config;
 mod endpoint;
 mod meta;

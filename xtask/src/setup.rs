@@ -8,7 +8,7 @@ use crate::shell::{self, has};
 type Program = (&'static str, &'static str, &'static str);
 
 /// What the build and the tests need.
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 9] = [
     ("cc", "--version", "build-essential"),
     ("c++", "--version", "build-essential"),
     ("cmake", "--version", "cmake"),   // builds libFLAC
@@ -16,6 +16,8 @@ const PROGRAMS: [Program; 7] = [
     ("flac", "--version", "flac"),     // likewise
     ("metaflac", "--version", "flac"),
     ("ip", "-Version", "iproute2"), // network namespaces
+    ("tc", "-Version", "iproute2"), // a mirror port between them
+    ("sipp", "-v", "sip-tester"),   // endpoints that call each other there
 ];
 
 /// Installs what the build and the tests need and this machine lacks, or says what to install.

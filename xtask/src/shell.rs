@@ -60,14 +60,9 @@ pub(crate) fn output<S: AsRef<OsStr>>(
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether `program` can be run (it is asked for its version).
+/// Whether `program` can be run (it is asked for its version, which some tell with an error's exit status).
 pub(crate) fn has(program: &str, version: &str) -> bool {
-    Command::new(program)
-        .arg(version)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// Cargo, as the one that runs us.

@@ -9,7 +9,8 @@ use capture::write::pcap::{Precision, Writer};
 use capture::{FileSource, LinkType, Poll, Source as _};
 use serde_json::Value;
 
-use crate::rig::{Rig, spanreel};
+use crate::recorder::spanreel;
+use crate::rig::Rig;
 use crate::wire::{SPAN, eventually, ip, play, with_wire};
 
 /// Starts it, and waits until it listens.
@@ -58,7 +59,7 @@ fn doctor_tells_good_traffic_from_signalling_alone() {
     with_wire(|| {
         let rig = Rig::new(5, 3);
         let doctor = start(&rig.data());
-        let sent = play(&rig.capture());
+        let sent = play(&rig.capture()).frames;
         let (good, _) = finish(doctor);
         for topic in ["link", "calls", "directions", "announced media", "losses", "RTP loss"] {
             assert_eq!(severity(&good, topic), "ok", "{good:#}");

@@ -8,8 +8,14 @@
 
 mod calls;
 mod doctor;
+mod endpoints;
+mod ipv6;
 mod load;
 mod outages;
+mod recorder;
 mod refusals;
+mod replayed;
 mod rig;
+mod sipp;
+mod switch;
 mod wire;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use base::recording::Recording;
 use rustix::process::Signal;
-use serde_json::Value;
 
-use crate::rig::{Rig, spanreel};
+use crate::recorder::{assert_nothing_lost, spanreel};
+use crate::rig::Rig;
 use crate::wire::{SPAN, add_pair, eventually, flood, ip, play, with_wire};
 
 /// Plays the calls twice, with something in between.
@@ -20,12 +21,8 @@ fn twice(mode: &'static str, between: impl FnOnce(&Rig) + Send + 'static) {
         // The same Call-IDs at another time: other calls.
         eventually("the calls after that", || rig.list().len() == 4);
         let ledger = recorder.stop();
-        assert_eq!(
-            (&ledger["lost"], &ledger["ledgerBalances"]),
-            (&0.into(), &true.into()),
-            "{ledger}"
-        );
-        assert!(rig.list().iter().all(|it| it["complete"] == true), "{:?}", rig.list());
+        assert_nothing_lost(&ledger);
+        assert!(rig.list().iter().all(|it| it.complete), "{:?}", rig.list());
     });
 }
 
@@ -88,8 +85,8 @@ fn too_slow(mode: &'static str, reason: &'static str) {
         recorder.signal(Signal::CONT);
         calls.join().unwrap();
         let ours = |rig: &Rig| {
-            let ids: Vec<_> = rig.truth.iter().map(|truth| truth.call_id.clone()).collect();
-            let is_ours = |it: &Value| ids.iter().any(|id| it["callId"] == **id);
+            let ids: Vec<_> = rig.truth.iter().map(|truth| Some(truth.call_id.clone())).collect();
+            let is_ours = |it: &Recording| ids.contains(&it.call_id);
             rig.list().into_iter().filter(is_ours).collect::<Vec<_>>()
         };
         eventually("the calls", || ours(&rig).len() == 2);
@@ -97,7 +94,7 @@ fn too_slow(mode: &'static str, reason: &'static str) {
         assert_eq!(ledger["ledgerBalances"], true, "{ledger}");
         assert!(ledger["socketsLost"][reason].as_u64().unwrap() > 0, "{ledger}");
         for recording in ours(&rig) {
-            let notes = recording["notes"].to_string();
+            let notes = recording.notes.join("\n");
             assert!(notes.contains("the recorder lost"), "{notes}");
         }
         assert!(rig.read_log().contains("packets were lost just now"), "{}", rig.read_log());
@@ -137,7 +134,7 @@ fn a_reload_takes_what_is_right_and_refuses_what_is_wrong() {
         eventually("the call", || rig.list().len() == 1);
         recorder.stop();
         // Sealed for the other certificate now: the folder's own key does not open it.
-        let id = rig.list()[0]["id"].as_str().unwrap().to_owned();
+        let id = rig.list()[0].id.to_string();
         let mut open = spanreel();
         open.args(["play", &id, "--to", "/dev/null", "--format", "wav", "--data"]).arg(rig.data());
         assert!(!open.output().unwrap().status.success());

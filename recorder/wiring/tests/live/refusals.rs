@@ -4,7 +4,8 @@ use std::os::unix::process::CommandExt as _;
 
 use capture::nic::Link;
 
-use crate::rig::{Rig, refused, spanreel};
+use crate::recorder::{refused, spanreel};
+use crate::rig::Rig;
 use crate::wire::{SPAN, eventually, play, with_wire};
 
 /// Nobody, on every Linux.

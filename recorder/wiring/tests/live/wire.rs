@@ -16,33 +16,38 @@ static SKIPPED: AtomicU32 = AtomicU32::new(0);
 /// The end that is captured on.
 pub(crate) const SPAN: &str = "span0";
 /// The end that is sent on.
-const FAR: &str = "far0";
+pub(crate) const FAR: &str = "far0";
 
 /// Runs a test in a namespace of its own, in a thread of its own.
-#[expect(clippy::disallowed_methods, reason = "a namespace is a thread's")]
 pub(crate) fn with_wire(test: impl FnOnce() + Send + 'static) {
     if !rustix::process::geteuid().is_root() {
-        let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Past the test harness, which would swallow it.
-        let line = format!("skipped: {name}: needs root ({count} so far)\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        return;
+        return skip("needs root");
     }
     let run = move || {
         enter_namespace();
+        add_pair();
         test();
     };
-    if let Err(panic) = std::thread::spawn(run).join() {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    if let Err(panic) = std::thread::Builder::new().name(name).spawn(run).unwrap().join() {
         std::panic::resume_unwind(panic);
     }
 }
 
+/// Says that the current test cannot run, past the test harness, which would swallow it.
+pub(crate) fn skip(why: &str) {
+    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    let current = std::thread::current();
+    let name = current.name().unwrap_or("a test");
+    let line = format!("skipped: {name}: {why} ({count} so far)\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// Puts the current thread, and the programs that it starts, into a new network namespace.
 #[expect(unsafe_code, reason = "a thread that leaves its namespace")]
-fn enter_namespace() {
+pub(crate) fn enter_namespace() {
     // SAFETY: no descriptor table is left, so that no other thread's descriptors change meaning.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
-    add_pair();
 }
 
 /// Makes the pair and brings it up.
@@ -52,16 +57,36 @@ pub(crate) fn add_pair() {
         [&["link", "add", SPAN], &queues[..], &["type", "veth", "peer", "name", FAR]].concat();
     ip(&[&link[..], &queues[..]].concat());
     for interface in [SPAN, FAR] {
-        ip(&["link", "set", interface, "addrgenmode", "none"]);
-        ip(&["link", "set", interface, "up"]);
+        bring_up(interface);
     }
+}
+
+/// Brings an interface up, on which the kernel itself says nothing.
+pub(crate) fn bring_up(interface: &str) {
+    ip(&["link", "set", interface, "addrgenmode", "none"]);
+    ip(&["link", "set", interface, "up"]);
 }
 
 /// Runs `ip` with these arguments.
 pub(crate) fn ip(arguments: &[&str]) {
-    let output = Command::new("ip").args(arguments).output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "ip {arguments:?}: {error}");
+    output_of("ip", arguments).unwrap();
+}
+
+/// Runs a program; gives what it prints, or what it says is wrong.
+pub(crate) fn output_of(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).output().map_err(|it| it.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(format!("{program} {}: {}", arguments.join(" "), text(&output.stderr))),
+    }
+}
+
+/// How many frames were sent on the far end.
+pub(crate) fn sent() -> u64 {
+    let told = output_of("ip", &["-s", "-j", "link", "show", FAR]).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    told[0]["stats64"]["tx"]["packets"].as_u64().unwrap()
 }
 
 #[expect(unsafe_code, reason = "an address that rustix does not know")]
@@ -86,11 +111,19 @@ fn sender() -> OwnedFd {
     socket
 }
 
-/// Sends the frames of a capture at the pace at which they were captured; how many there were.
-pub(crate) fn play(capture: &Path) -> u64 {
+/// What was sent.
+pub(crate) struct Played {
+    pub(crate) frames: u64,
+    /// How much later than due a frame was sent, at worst.
+    pub(crate) late: Duration,
+}
+
+/// Sends the frames of a capture at the pace at which they were captured.
+pub(crate) fn play(capture: &Path) -> Played {
     let socket = sender();
     let mut source = Merged::open(&[PathBuf::from(capture)]).unwrap();
-    let (mut first, mut sent, began) = (None, 0, now());
+    let (mut first, began) = (None, now());
+    let mut played = Played { frames: 0, late: Duration::ZERO };
     let mut send = |frame: capture::Frame<'_>| {
         let due = frame.time.since(*first.get_or_insert(frame.time));
         std::thread::sleep(due.saturating_sub(began.elapsed()));
@@ -98,10 +131,11 @@ pub(crate) fn play(capture: &Path) -> u64 {
             rustix::net::send(&socket, frame.data, SendFlags::empty()),
             Ok(frame.data.len())
         );
-        sent += 1;
+        played.frames += 1;
+        played.late = played.late.max(began.elapsed().saturating_sub(due));
     };
     while source.poll(&mut send).unwrap() != Poll::End {}
-    sent
+    played
 }
 
 /// Sends the frames of a capture, over and over, as fast as it goes.

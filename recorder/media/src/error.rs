@@ -1,18 +1,8 @@
-//! What can go wrong: nothing in the packets can, so only libFLAC and the packet writer remain.
+//! What can go wrong: nothing in the packets can, so only settings and the packet writer remain.
 
 /// Why a call's media could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
-    /// libFLAC refused a setting or ran out of memory.
-    #[error(
-        "{file}: libFLAC cannot encode it ({cause}); check the FLAC level (0 to 8) and free memory"
-    )]
-    Flac {
-        /// Which file.
-        file: String,
-        /// libFLAC's own word.
-        cause: String,
-    },
     /// The packet file could not be written.
     #[error("{file}: the packets cannot be written: {cause}")]
     Packets {

@@ -13,8 +13,8 @@ use crate::work::Work;
 /// The result depends on nothing but the arguments.
 ///
 /// # Errors
-/// libFLAC refuses `params`, the file limit is below a second, or memory runs out. Nothing that the
-/// packets hold is an error.
+/// The file limit is below a second, or the packet file is refused. Nothing that the packets hold is an
+/// error.
 pub fn finish(
     call: &CallInput,
     flows: &[FlowInput<'_>],
@@ -30,7 +30,7 @@ pub fn finish(
     for (number, streams) in places.lanes.iter().enumerate() {
         let common = Common { lane: number, params, tags: &call.tags, reference: work.reference };
         let channel = |ids: &[usize]| work.channel(ids, &places.placed);
-        files.extend(lane(&channel(&streams.caller), &channel(&streams.callee), common)?);
+        files.extend(lane(&channel(&streams.caller), &channel(&streams.callee), common));
     }
     let reports = Reports { work: &work, places: &places, audio: &files };
     let streams = reports.streams();

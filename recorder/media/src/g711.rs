@@ -26,10 +26,10 @@ impl Law {
     /// Decodes `codes` into `samples`, one each, as far as the shorter of both goes.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "the table has a place for every byte")]
-    pub fn decode_into(self, codes: &[u8], samples: &mut [i32]) {
+    pub fn decode_into(self, codes: &[u8], samples: &mut [i16]) {
         let table = self.table();
         for (sample, code) in samples.iter_mut().zip(codes) {
-            *sample = i32::from(table[usize::from(*code)]);
+            *sample = table[usize::from(*code)];
         }
     }
 

@@ -15,7 +15,7 @@
 //! - Every packet is in the audio, in a packet file, or counted as a copy ([`Tally`] balances).
 //! - Memory and time are bounded by the packets given and `limits::RECORDING_HOURS_MAX`, whatever their
 //!   sequence numbers, timestamps and arrival times say.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // but for `flac::vector`
 
 pub mod error;
 mod finish;

@@ -4,7 +4,6 @@
 use base::Timestamp;
 use base::limits::AUDIO_PARTS_MAX;
 
-use crate::error::MediaError;
 use crate::flac::{self, Settings};
 use crate::input::{Layout, Params};
 use crate::output::File;
@@ -79,14 +78,10 @@ pub(crate) fn time_of(reference: Timestamp, position: i64) -> Timestamp {
 
 /// Makes the files of a lane: as many as the limit asks for, cut between two samples, so that their
 /// samples one after the other are the whole.
-pub(crate) fn lane(
-    caller: &Channel<'_>,
-    callee: &Channel<'_>,
-    common: Common<'_>,
-) -> Result<Vec<File>, MediaError> {
+pub(crate) fn lane(caller: &Channel<'_>, callee: &Channel<'_>, common: Common<'_>) -> Vec<File> {
     let begin = [caller, callee].into_iter().filter_map(Channel::begin).min();
     let end = [caller, callee].into_iter().map(|channel| channel.end).max();
-    let (Some(begin), Some(end)) = (begin, end) else { return Ok(Vec::new()) };
+    let (Some(begin), Some(end)) = (begin, end) else { return Vec::new() };
     let total = u64::try_from(end - begin).unwrap_or(0);
     let limit = common.params.media_file_limit.as_secs() * SAMPLES_PER_SECOND as u64;
     let limit = limit.max(total.div_ceil(AUDIO_PARTS_MAX)).max(1);
@@ -97,9 +92,9 @@ pub(crate) fn lane(
         let from = begin + (part * limit) as i64;
         let samples = limit.min(total - part * limit);
         let tags = common.tags(part, parts, common.time(from));
-        files.push(file(&mut cursors, from, samples, common.name(part), &tags, common)?);
+        files.push(file(&mut cursors, from, samples, common.name(part), &tags, common));
     }
-    Ok(files)
+    files
 }
 
 fn file(
@@ -109,16 +104,15 @@ fn file(
     name: String,
     tags: &[(String, String)],
     common: Common<'_>,
-) -> Result<File, MediaError> {
+) -> File {
     let channels = match common.params.layout {
         Layout::Stereo => 2,
         Layout::Mono => 1,
     };
-    let level = common.params.flac_level;
-    let settings = Settings { channels, sample_rate_hz: SAMPLES_PER_SECOND as u32, level, tags };
+    let settings = Settings { channels, sample_rate_hz: SAMPLES_PER_SECOND as u32, tags };
     let mut peaks = Peaks::new(channels, samples);
     let mut other_side = Vec::new();
-    let bytes = flac::encoder::encode(&name, settings, samples, |first, planes| {
+    let bytes = flac::encoder::encode(settings, samples, |first, planes| {
         let position = from + first as i64;
         match planes {
             [left, right] => {
@@ -128,8 +122,8 @@ fn file(
             _ => {}
         }
         peaks.add(planes);
-    })?;
-    Ok(File {
+    });
+    File {
         name,
         media_type: "audio/flac",
         bytes,
@@ -138,16 +132,18 @@ fn file(
         samples,
         channels: channels as u8,
         peaks: peaks.finish(),
-    })
+    }
 }
 
-fn average(cursors: &mut [Cursor<'_>; 2], position: i64, out: &mut [i32], other: &mut Vec<i32>) {
+fn average(cursors: &mut [Cursor<'_>; 2], position: i64, out: &mut [i16], other: &mut Vec<i16>) {
     let [caller, callee] = cursors;
     other.clear();
     other.resize(out.len(), 0);
     caller.fill(position, out);
     callee.fill(position, other);
-    out.iter_mut().zip(other.iter()).for_each(|(sample, other)| *sample = (*sample + other) / 2);
+    out.iter_mut().zip(other.iter()).for_each(|(sample, other)| {
+        *sample = ((i32::from(*sample) + i32::from(*other)) / 2) as i16;
+    });
 }
 
 /// Reads a channel from its begin to its end.
@@ -175,7 +171,7 @@ impl<'s> Cursor<'s> {
 
     /// Decodes what falls on the zeroed `out`, whose first sample is at `position`. Positions only grow
     /// from call to call.
-    fn fill(&mut self, position: i64, out: &mut [i32]) {
+    fn fill(&mut self, position: i64, out: &mut [i16]) {
         let Some((mut sound, mut rest)) = self.current() else { return };
         while let Ok(offset) = usize::try_from(self.position - position)
             && let Some(room) = out.get_mut(offset..)
@@ -222,14 +218,15 @@ impl Peaks {
         Self { loudest: vec![0; channels.len()], channels, seen: 0 }
     }
 
-    fn add(&mut self, planes: &[&mut [i32]]) {
+    fn add(&mut self, planes: &[&mut [i16]]) {
         let length = planes.first().map_or(0, |plane| plane.len());
         let mut at = 0;
         while at < length {
             let until = (at + PEAK_SAMPLES - self.seen).min(length);
             for (loudest, plane) in self.loudest.iter_mut().zip(planes) {
                 let window = plane.get(at..until).unwrap_or_default();
-                *loudest = window.iter().fold(*loudest, |most, s| most.max(s.unsigned_abs()));
+                *loudest =
+                    window.iter().fold(*loudest, |most, s| most.max(s.unsigned_abs().into()));
             }
             self.seen += until - at;
             at = until;

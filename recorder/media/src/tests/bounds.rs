@@ -50,7 +50,7 @@ fn far_arrival_times_are_bounded() {
     packets[2].at = u64::MAX / 4;
     packets[3].at = u64::MAX / 2;
     let limit = std::time::Duration::from_secs(1);
-    let params = Params { layout: Layout::Mono, media_file_limit: limit, ..Params::default() };
+    let params = Params { layout: Layout::Mono, media_file_limit: limit };
     let done = finished(&[Wire::of(Side::Caller, &packets)], &params);
     assert!(done.files.len() as u64 <= base::limits::AUDIO_PARTS_MAX);
     let hours = done.files.iter().map(|file| file.samples).sum::<u64>() / 8_000 / 3_600;

@@ -87,7 +87,7 @@ fn conductor(
 ) -> Result<Conductor> {
     let layout = if arguments.mono { Layout::Mono } else { Layout::Stereo };
     let media_file_limit = Duration::from_secs(60 * u64::from(arguments.media_file_minutes));
-    let params = Params { layout, media_file_limit, ..Params::default() };
+    let params = Params { layout, media_file_limit };
     let sealer = if arguments.no_seal { None } else { Some(data.sealer(&arguments.certificates)?) };
     let keys = (sealer, data.signer()?);
     let places = (Arc::clone(recordings), data.catalog());

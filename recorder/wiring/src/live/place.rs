@@ -64,7 +64,7 @@ impl Place {
         let config = &self.config;
         let layout = if config.mono { Layout::Mono } else { Layout::Stereo };
         let media_file_limit = Duration::from_secs(60 * u64::from(config.media_file_minutes));
-        let params = Params { layout, media_file_limit, ..Params::default() };
+        let params = Params { layout, media_file_limit };
         let keys = (self.sealer(config)?, self.data.signer()?);
         let places = (Arc::clone(&self.recordings), self.data.catalog());
         let finisher = Finisher::new(self.journal.reader(), params, keys, places, node_name())?

@@ -1,11 +1,13 @@
 //! Calls that are sent in real time are recorded.
 
+use std::time::Duration;
+
 use capture::nic::Link;
 use rustix::process::Signal;
 
 use crate::recorder::{assert_nothing_lost, segments};
 use crate::rig::Rig;
-use crate::wire::{SPAN, eventually, play, with_wire};
+use crate::wire::{SPAN, eventually, play, play_begin, with_wire};
 
 fn calls_are_recorded(arguments: &'static [&'static str], way: &'static str) {
     with_wire(move || {
@@ -62,7 +64,7 @@ fn what_a_killed_run_received_is_finished_by_the_next() {
         play(&rig.capture());
         // The calls have ended, but the last of their media is younger than what a call's end waits for; what
         // was received has to reach the disk, which it does within a second.
-        std::thread::sleep(std::time::Duration::from_millis(900));
+        std::thread::sleep(Duration::from_millis(900));
         recorder.kill();
         let recorder = rig.start(&[]);
         eventually("the earlier run is finished", || rig.list().len() == rig.truth.len());
@@ -78,13 +80,7 @@ fn calls_that_are_up_when_it_is_stopped_are_interrupted() {
     with_wire(|| {
         let rig = Rig::new(3, 30);
         let recorder = rig.start(&[]);
-        let capture = rig.capture();
-        let folder = tempfile::tempdir().unwrap();
-        let part = folder.path().join("part.pcap");
-        // About 4 s of it.
-        let whole = std::fs::read(&capture).unwrap();
-        std::fs::write(&part, &whole[..24 + 230 * 4 * 300]).unwrap();
-        let _ = std::panic::catch_unwind(|| play(&part));
+        play_begin(&rig.capture(), Duration::from_secs(4));
         recorder.signal(Signal::USR1);
         eventually("the ledger", || rig.read_log().contains("packets received by the interface"));
         let ledger = recorder.stop();

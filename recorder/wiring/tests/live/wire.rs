@@ -120,12 +120,20 @@ pub(crate) struct Played {
 
 /// Sends the frames of a capture at the pace at which they were captured.
 pub(crate) fn play(capture: &Path) -> Played {
+    play_begin(capture, Duration::MAX)
+}
+
+/// The same for the frames of its first so many seconds.
+pub(crate) fn play_begin(capture: &Path, length: Duration) -> Played {
     let socket = sender();
     let mut source = Merged::open(&[PathBuf::from(capture)]).unwrap();
     let (mut first, began) = (None, now());
     let mut played = Played { frames: 0, late: Duration::ZERO };
     let mut send = |frame: capture::Frame<'_>| {
         let due = frame.time.since(*first.get_or_insert(frame.time));
+        if due > length {
+            return;
+        }
         std::thread::sleep(due.saturating_sub(began.elapsed()));
         assert_eq!(
             rustix::net::send(&socket, frame.data, SendFlags::empty()),

@@ -146,6 +146,8 @@ pub const ALARM_DETAIL_BYTES_MAX: usize = 1_024;
 pub const ALARM_CAUSES_MAX: usize = 256;
 /// Alarms remembered after they cleared.
 pub const ALARM_HISTORY_MAX: usize = 256;
+/// News of alarms that wait for one outlet; what comes when it is full is counted.
+pub const ALARM_QUEUE_MAX: usize = 1_024;
 
 const _: () =
     assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");

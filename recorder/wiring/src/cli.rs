@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Turn capture files into finished recordings, through the engine that live traffic uses.
     Replay(Replay),
+    /// Show what is wrong with the running service, how bad it is, and what to do.
+    Alarms(Alarms),
     /// List recordings, newest last.
     List(List),
     /// Show one recording: parties, times, streams, quality, gaps, SIP ladder.
@@ -150,6 +152,21 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "N", default_value_t = MEDIA_FILE_MINUTES, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub(crate) media_file_minutes: u32,
     /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `alarms`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  spanreel alarms --data /srv/calls --history\n\n\
+                        Exit status 1 if the service does not run or hangs.")]
+pub(crate) struct Alarms {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// Also those that cleared since the service started.
+    #[arg(long)]
+    pub(crate) history: bool,
+    /// Everything as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }

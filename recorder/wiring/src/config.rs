@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use crate::alarms;
+
 /// Where an appliance keeps everything, unless told otherwise.
 pub(crate) const DATA_DIR: &str = "/var/lib/spanreel";
 /// Longest media file, minutes, unless told otherwise; and at most: a day.
@@ -90,6 +92,86 @@ pub(crate) const KEYS: &[(&str, &str, &str, bool)] = &[
         "How often the ledger is written to the log; 0: only at the end and on SIGUSR1.",
         true,
     ),
+    ("alarms.log", "true", "Whether alarms go to the log.", true),
+    (
+        "alarms.json",
+        "none",
+        "A file to which each alarm that rises or clears is appended as a JSON object a line; \"-\": standard error.",
+        true,
+    ),
+    (
+        "alarms.syslog",
+        "none",
+        "A syslog receiver: \"udp://host:514\", \"tcp://host:601\" or \"tls://host:6514\".",
+        true,
+    ),
+    (
+        "alarms.syslog_facility",
+        "\"daemon\"",
+        "The syslog facility: \"user\", \"daemon\", or \"local0\" to \"local7\".",
+        true,
+    ),
+    (
+        "alarms.syslog_ca",
+        "the system's",
+        "Certificates (PEM) of the authorities that the receiver's certificate must come from (tls).",
+        true,
+    ),
+    (
+        "alarms.syslog_certificate",
+        "none",
+        "Our own certificate (PEM), for a receiver that asks for one (tls).",
+        true,
+    ),
+    ("alarms.syslog_key", "none", "The private key (PEM) of syslog_certificate.", true),
+    (
+        "alarms.webhook",
+        "none",
+        "An https:// URL that each alarm is POSTed to as JSON; http:// only to this machine itself.",
+        true,
+    ),
+    (
+        "alarms.webhook_ca",
+        "the system's",
+        "Certificates (PEM) of the authorities that the webhook's certificate must come from.",
+        true,
+    ),
+    (
+        "alarms.webhook_secret",
+        "none",
+        "A file with a secret of at least 16 bytes; requests are then signed with it (HMAC-SHA256).",
+        true,
+    ),
+    (
+        "alarms.duplicates_percent",
+        "5",
+        "From which share of packets that come more than once the alarm duplicates rises.",
+        true,
+    ),
+    (
+        "alarms.incomplete_percent",
+        "10",
+        "From which share of recordings that lack something the alarm recordings_incomplete rises.",
+        true,
+    ),
+    (
+        "alarms.undecryptable_percent",
+        "10",
+        "From which share of recordings with encrypted media the alarm undecryptable rises.",
+        true,
+    ),
+    (
+        "alarms.worker_percent",
+        "85",
+        "From which load of a capture thread the alarm worker_busy rises.",
+        true,
+    ),
+    (
+        "alarms.retention_days",
+        "0",
+        "For how many days recordings are kept; the alarm retention_short compares it with how long the disk lasts. 0: not known.",
+        true,
+    ),
 ];
 
 /// How frames are taken.
@@ -134,6 +216,7 @@ pub(crate) struct Config {
     pub(crate) media_file_minutes: u32,
     pub(crate) keep_unclaimed: bool,
     pub(crate) stats_every_seconds: u64,
+    pub(crate) alarms: alarms::Settings,
 }
 
 impl Default for Config {
@@ -153,6 +236,7 @@ impl Default for Config {
             media_file_minutes: MEDIA_FILE_MINUTES,
             keep_unclaimed: true,
             stats_every_seconds: 0,
+            alarms: alarms::Settings::default(),
         }
     }
 }
@@ -201,7 +285,7 @@ impl Config {
         if !self.seal && !self.certificates.is_empty() {
             bail!("seal is false, yet there are certificates: either goes without the other");
         }
-        Ok(())
+        self.alarms.check()
     }
 
     /// The keys whose values differ, and that only a restart changes.
@@ -270,19 +354,35 @@ fn explained(text: &str, error: &toml::de::Error) -> anyhow::Error {
     let unknown =
         error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
     match unknown {
-        Some(key) => anyhow::anyhow!("line {line}: there is no key `{key}`; {}", nearest(key)),
+        Some(key) => {
+            anyhow::anyhow!("line {line}: there is no key `{key}`; {}", nearest(table(before), key))
+        }
         None => anyhow::anyhow!("line {line}: {}", error.message()),
     }
 }
 
-fn nearest(key: &str) -> String {
-    let known = KEYS.iter().map(|(known, ..)| (distance(key, known), *known)).min();
+/// The table (`[name]`) that what follows the text is in; empty: in none.
+fn table(before: &str) -> &str {
+    let mut headings = before.lines().rev().filter_map(|line| line.trim().strip_prefix('['));
+    headings.next().and_then(|rest| rest.split(']').next()).map_or("", str::trim)
+}
+
+/// The keys of a table, by their names in it.
+fn keys_of(table: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter_map(move |(key, ..)| match key.split_once('.') {
+        Some((name, rest)) => (name == table).then_some(rest),
+        None => table.is_empty().then_some(*key),
+    })
+}
+
+fn nearest(table: &str, key: &str) -> String {
+    let known = keys_of(table).map(|known| (distance(key, known), known)).min();
     match known {
         Some((distance, known)) if distance <= known.len() / 2 => {
             format!("did you mean `{known}`?")
         }
         _ => {
-            let all: Vec<_> = KEYS.iter().map(|(key, ..)| *key).collect();
+            let all: Vec<_> = keys_of(table).collect();
             format!("the keys are {}", all.join(", "))
         }
     }
@@ -333,6 +433,37 @@ mod tests {
             error.starts_with("line 1: there is no key `zzz`; the keys are interface, mode"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn keys_of_a_table() {
+        let config = Config::parse(
+            "interface = \"eth1\"\n[alarms]\nsyslog = \"tcp://log\"\nworker_percent = 70\n",
+        )
+        .unwrap();
+        assert_eq!(config.alarms.syslog.as_ref().unwrap().to_string(), "tcp://log:601");
+        assert_eq!((config.alarms.worker_percent, config.alarms.log), (70, true));
+        config.check().unwrap();
+        let error = Config::parse("[alarms]\nlog = true\nsylog = \"udp://x\"\n").unwrap_err();
+        assert_eq!(error.to_string(), "line 3: there is no key `sylog`; did you mean `syslog`?");
+        let error = Config::parse("[alarms]\nzzz = 1\n").unwrap_err().to_string();
+        assert!(error.contains("`zzz`; the keys are log, json, syslog, "), "{error}");
+        let error = Config::parse("[alarms]\nsyslog = \"log:514\"\n").unwrap_err().to_string();
+        assert!(error.starts_with("line 2: ") && error.contains("tls://host:6514"), "{error}");
+    }
+
+    #[test]
+    fn alarms_that_cannot_go_out_are_refused() {
+        let refused = |text: &str| {
+            let text = format!("interface=\"e\"\n[alarms]\n{text}");
+            Config::parse(&text).and_then(|config| config.check()).unwrap_err().to_string()
+        };
+        assert!(refused("worker_percent = 0").contains("from 1 to 100"));
+        assert!(refused("syslog_facility = \"kern\"").contains("user, daemon, local0"));
+        assert!(refused("syslog = \"udp://a\"\nsyslog_ca = \"x\"").contains("tls://"));
+        assert!(refused("syslog = \"tls://a\"\nsyslog_key = \"x\"").contains("go together"));
+        assert!(refused("webhook = \"http://example.com/\"").contains("must be an https:// URL"));
+        assert!(refused("webhook_secret = \"x\"").contains("without webhook"));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod watch;
 pub use self::alarm::{Alarm, Change, Event};
 pub use self::board::{Board, Moment};
 pub use self::ids::{AlarmId, Severity};
+pub(crate) use self::outlets::State;
 pub(crate) use self::service::{Alarms, Scene, state_of};
 pub(crate) use self::settings::Settings;
 pub(crate) use self::text::table;

@@ -114,6 +114,11 @@ impl Alarms {
         self.watch.look(now, sample, &self.settings);
     }
 
+    /// The run ends: from now on there is nothing to look at, and that is no fault.
+    pub(crate) fn ending(&self) {
+        self.looked.store(0, Ordering::Relaxed);
+    }
+
     /// From now on by other settings. Outlets start anew; what waits in the old ones still goes out.
     ///
     /// # Errors

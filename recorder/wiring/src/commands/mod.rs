@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod alarms;
 mod export;
 mod keys;
 mod list;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> Result<Verdict> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Alarms(arguments) => alarms::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Play(arguments) => play::run(&arguments),

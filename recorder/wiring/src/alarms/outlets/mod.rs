@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::json::JsonOutlet;
 pub(super) use self::log::LogOutlet;
-pub(super) use self::state_file::{State, StateFile};
+pub(crate) use self::state_file::State;
+pub(super) use self::state_file::StateFile;
 pub(super) use self::syslog::SyslogOutlet;
 pub(super) use self::webhook::WebhookOutlet;
 use super::Event;
@@ -72,25 +73,25 @@ pub(super) trait Outlet: Send + 'static {
 /// What an outlet has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct OutletReport {
+pub(crate) struct OutletReport {
     /// Kind and address.
-    pub name: String,
+    pub(crate) name: String,
     /// Events that went out.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Events lost because the queue was full.
-    pub dropped_queue_full: u64,
+    pub(crate) dropped_queue_full: u64,
     /// Events lost because the receiver refused them.
-    pub dropped_refused: u64,
+    pub(crate) dropped_refused: u64,
     /// Events lost because the receiver could not be reached for too long.
-    pub dropped_too_old: u64,
+    pub(crate) dropped_too_old: u64,
     /// What is wrong now; nothing if the last event went out.
-    pub trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 impl OutletReport {
     /// Events lost.
     #[must_use]
-    pub const fn dropped(&self) -> u64 {
+    pub(crate) const fn dropped(&self) -> u64 {
         self.dropped_queue_full + self.dropped_refused + self.dropped_too_old
     }
 }

@@ -21,21 +21,21 @@ const NAME: &str = "alarms.json";
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct State {
+pub(crate) struct State {
     /// When it was written.
-    pub time: Timestamp,
+    pub(crate) time: Timestamp,
     /// The machine.
-    pub node: String,
+    pub(crate) node: String,
     /// The service's process id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// False: it ended in order at `time`.
-    pub running: bool,
+    pub(crate) running: bool,
     /// Alarms that are up, the worst first.
-    pub raised: Vec<Alarm>,
+    pub(crate) raised: Vec<Alarm>,
     /// Alarms that cleared since the start, the newest first.
-    pub history: Vec<Alarm>,
+    pub(crate) history: Vec<Alarm>,
     /// What the outlets have done.
-    pub outlets: Vec<OutletReport>,
+    pub(crate) outlets: Vec<OutletReport>,
 }
 
 impl State {

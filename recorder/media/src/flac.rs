@@ -10,31 +10,30 @@
 //! [`encoder`] makes files of frames, [`frame`] frames of blocks; [`plan`] decides how a block is coded, from
 //! sums that [`measure`] takes; [`residual`] writes what the predictor leaves into [`bits`], and [`crc`]
 //! closes each frame. The two parts that see every sample, and the CRC, exist twice: written plainly, and
-//! with vectors ([`vector`]). Both give the same bits, and the tests hold them to it.
+//! with vectors ([`vector`](crate::vector)). Both give the same bits, and the tests hold them to it.
 
-mod bits;
-mod crc;
+pub(crate) mod bits;
+pub(crate) mod crc;
 pub(crate) mod encoder;
 mod frame;
-mod measure;
+pub(crate) mod measure;
 mod metadata;
-mod plan;
-mod residual;
+pub(crate) mod plan;
+pub(crate) mod residual;
 #[cfg(test)]
 mod tests;
-mod vector;
 
 /// Samples a channel in every frame but the last: 256 ms at 8 kHz.
 pub(crate) const BLOCK_SAMPLES: usize = 2_048;
 /// Bits of a sample, as decoded.
 const SAMPLE_BITS: u32 = 16;
 /// Fixed predictors are of order 0 to 4 (RFC 9639, 9.2.5).
-const ORDERS: usize = 5;
+pub(crate) const ORDERS: usize = 5;
 /// Stretches of a whole block that may have a Rice parameter of their own: as many as two to this.
 const PARTITION_ORDER_MAX: u32 = 4;
-const PARTITIONS: usize = 1 << PARTITION_ORDER_MAX;
+pub(crate) const PARTITIONS: usize = 1 << PARTITION_ORDER_MAX;
 /// Samples in the shortest of them.
-const PARTITION_SAMPLES: usize = BLOCK_SAMPLES / PARTITIONS;
+pub(crate) const PARTITION_SAMPLES: usize = BLOCK_SAMPLES / PARTITIONS;
 
 /// What one file is like.
 #[derive(Clone, Copy, Debug)]

@@ -10,6 +10,7 @@ use crate::quality::{jitter_milliseconds, mean_opinion_score};
 use crate::rtcp::SenderClock;
 use crate::sequence::{Counts, Ordered, order};
 use crate::sound::{Kind, SAMPLES_PER_SECOND, Voice, kind_of, listen};
+use crate::srtp::tag_bytes;
 use crate::streams::{Packet, Stream};
 
 /// Sender reports that are further apart tell the rate of a clock.
@@ -71,14 +72,17 @@ pub(crate) fn hear<'a>(
     let Ordered { unique, misfits, counts } = order(stream.packets);
     let main = main_payload_type(&unique);
     let codec = codec_name(&flow.formats, main);
-    let decodable = is_audio(flow) && !flow.secure;
+    // Where something was announced, it is believed: see `dialog` for keys in it.
+    let announced = flow.secure || !flow.formats.0.is_empty();
+    let tag = if announced { None } else { tag_bytes(&unique, &flow.formats) };
+    let decodable = is_audio(flow) && !flow.secure && tag.is_none();
     let voice = match decodable {
         true => listen(&unique, &flow.formats, reference, encrypted_from),
         false => Voice::default(),
     };
     let g711 = matches!(kind_of(&flow.formats, main), Kind::Sound(_));
     let mos = g711.then(|| mean_opinion_score(unique.len() as u64, counts.lost, counts.bursts));
-    let fate = fate(flow, &unique, &voice);
+    let fate = fate(flow, &unique, &voice, tag);
     Heard {
         flow: number,
         ssrc: stream.ssrc,
@@ -97,9 +101,19 @@ fn is_audio(flow: &FlowInput<'_>) -> bool {
     flow.media.eq_ignore_ascii_case("audio")
 }
 
-fn fate(flow: &FlowInput<'_>, unique: &[Packet<'_>], voice: &Voice<'_>) -> Fate {
+fn fate(
+    flow: &FlowInput<'_>,
+    unique: &[Packet<'_>],
+    voice: &Voice<'_>,
+    tag: Option<usize>,
+) -> Fate {
     if flow.secure {
         return Fate::Kept("encrypted (SRTP), which is not decrypted yet".to_owned());
+    }
+    if let Some(bytes) = tag {
+        return Fate::Kept(format!(
+            "encrypted (SRTP), told by its packets, each {bytes} bytes longer than its sound; no signalling was seen"
+        ));
     }
     let undecoded = undecoded(&flow.formats, unique, voice.encrypted > 0);
     if !is_audio(flow) {

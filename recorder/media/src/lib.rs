@@ -15,7 +15,7 @@
 //! - Every packet is in the audio, in a packet file, or counted as a copy ([`Tally`] balances).
 //! - Memory and time are bounded by the packets given and `limits::RECORDING_HOURS_MAX`, whatever their
 //!   sequence numbers, timestamps and arrival times say.
-#![deny(unsafe_code)] // but for `flac::vector`
+#![deny(unsafe_code)] // but for `vector`
 
 pub mod error;
 mod finish;
@@ -33,10 +33,12 @@ pub mod rtcp;
 pub mod rtp;
 mod sequence;
 mod sound;
+mod srtp;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod vector;
 mod work;
 
 pub use error::MediaError;

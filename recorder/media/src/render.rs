@@ -8,6 +8,7 @@ use crate::flac::{self, Settings};
 use crate::input::{Layout, Params};
 use crate::output::File;
 use crate::sound::{SAMPLE_NANOS, SAMPLES_PER_SECOND, Sound};
+use crate::vector::Vector;
 
 /// Samples behind one peak: 100 ms.
 const PEAK_SAMPLES: usize = SAMPLES_PER_SECOND as usize / 10;
@@ -154,11 +155,13 @@ struct Cursor<'s> {
     done: usize,
     /// Position of the next sample.
     position: i64,
+    vector: Option<Vector>,
 }
 
 impl<'s> Cursor<'s> {
     fn new(channel: &'s Channel<'_>) -> Self {
-        let mut cursor = Self { strips: &channel.strips, sounds: &[], done: 0, position: 0 };
+        let (strips, vector) = (&channel.strips[..], Vector::detect());
+        let mut cursor = Self { strips, sounds: &[], done: 0, position: 0, vector };
         cursor.next_strip();
         cursor
     }
@@ -178,7 +181,10 @@ impl<'s> Cursor<'s> {
             && !room.is_empty()
         {
             let codes = sound.payload.get(self.done..).unwrap_or_default();
-            sound.law.decode_into(codes, room);
+            match self.vector {
+                Some(vector) => vector.decode_into(sound.law, codes, room),
+                None => sound.law.decode_into(codes, room),
+            }
             let decoded = codes.len().min(room.len());
             self.position += decoded as i64;
             self.done += decoded;
@@ -207,7 +213,7 @@ impl<'s> Cursor<'s> {
 struct Peaks {
     channels: Vec<Vec<u8>>,
     /// The window under way: amplitude so far, and samples in it.
-    loudest: Vec<u32>,
+    loudest: Vec<u16>,
     seen: usize,
 }
 
@@ -225,8 +231,11 @@ impl Peaks {
             let until = (at + PEAK_SAMPLES - self.seen).min(length);
             for (loudest, plane) in self.loudest.iter_mut().zip(planes) {
                 let window = plane.get(at..until).unwrap_or_default();
-                *loudest =
-                    window.iter().fold(*loudest, |most, s| most.max(s.unsigned_abs().into()));
+                // Least and most first: one instruction each for eight samples.
+                let ends = (0_i16, 0_i16);
+                let (least, most) =
+                    window.iter().fold(ends, |(least, most), s| (least.min(*s), most.max(*s)));
+                *loudest = (*loudest).max(least.unsigned_abs()).max(most.unsigned_abs());
             }
             self.seen += until - at;
             at = until;

@@ -10,6 +10,7 @@ mod files;
 mod lanes;
 mod packets;
 mod properties;
+mod srtp;
 
 use base::{Encoding, Endpoint, FlowKey, Format, Formats, MediaPacket, Side, Timestamp};
 

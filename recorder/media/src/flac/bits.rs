@@ -4,7 +4,7 @@
 ///
 /// A buffer that is too small is our own error: what does not fit is left out, and [`Bits::finish`] panics.
 #[derive(Debug)]
-pub(super) struct Bits<'b> {
+pub(crate) struct Bits<'b> {
     bytes: &'b mut [u8],
     /// Bytes that are complete.
     at: usize,
@@ -15,20 +15,20 @@ pub(super) struct Bits<'b> {
 }
 
 impl<'b> Bits<'b> {
-    pub(super) fn new(bytes: &'b mut [u8]) -> Self {
+    pub(crate) fn new(bytes: &'b mut [u8]) -> Self {
         Self { bytes, at: 0, pending: 0, filled: 0 }
     }
 
     /// Writes the low `length` bits of `value`, which has no others. 0 to 64.
     #[inline(always)]
-    pub(super) fn put(&mut self, value: u64, length: u32) {
+    pub(crate) fn put(&mut self, value: u64, length: u32) {
         let aligned = if length == 0 { 0 } else { value << (64 - length) };
         self.put_aligned(aligned, length);
     }
 
     /// Writes the high `length` bits of `value`, which has no others. 0 to 64.
     #[inline(always)]
-    pub(super) fn put_aligned(&mut self, value: u64, length: u32) {
+    pub(crate) fn put_aligned(&mut self, value: u64, length: u32) {
         let word = self.pending | (value >> self.filled);
         if let Some(place) = self.bytes.get_mut(self.at..).and_then(|b| b.first_chunk_mut()) {
             *place = word.to_be_bytes();
@@ -42,7 +42,7 @@ impl<'b> Bits<'b> {
     }
 
     /// Writes `length` zeros.
-    pub(super) fn put_zeros(&mut self, mut length: u32) {
+    pub(crate) fn put_zeros(&mut self, mut length: u32) {
         while length > 64 {
             self.put_aligned(0, 64);
             length -= 64;
@@ -51,12 +51,12 @@ impl<'b> Bits<'b> {
     }
 
     /// Writes zeros up to the next whole byte.
-    pub(super) fn fill_byte(&mut self) {
+    pub(crate) fn fill_byte(&mut self) {
         self.put_aligned(0, self.filled.wrapping_neg() % 8);
     }
 
     /// What was written; whole bytes only.
-    pub(super) fn finish(mut self) -> &'b [u8] {
+    pub(crate) fn finish(mut self) -> &'b [u8] {
         assert!(self.filled.is_multiple_of(8), "a frame consists of bytes");
         let length = self.at + (self.filled / 8) as usize;
         assert!(length + 8 <= self.bytes.len(), "the buffer has room for every frame");

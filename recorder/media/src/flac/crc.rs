@@ -8,7 +8,7 @@ const CRC16: u16 = 0x8005;
 const SLICES: usize = 8;
 
 /// Of a frame's header.
-pub(super) fn crc8(bytes: &[u8]) -> u8 {
+pub(crate) fn crc8(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ byte, |crc, _| (crc << 1) ^ if crc & 0x80 == 0 { 0 } else { CRC8 })
     })
@@ -16,7 +16,7 @@ pub(super) fn crc8(bytes: &[u8]) -> u8 {
 
 /// Of a whole frame, or of what follows bytes whose checksum is `crc`.
 #[expect(clippy::indexing_slicing, reason = "the tables have a place for every byte")]
-pub(super) fn crc16(crc: u16, bytes: &[u8]) -> u16 {
+pub(crate) fn crc16(crc: u16, bytes: &[u8]) -> u16 {
     let (chunks, rest) = bytes.as_chunks::<SLICES>();
     let crc = chunks.iter().fold(crc, |crc, chunk| {
         let [high, low] = crc.to_be_bytes();
@@ -50,7 +50,7 @@ const fn tables() -> [[u16; 256]; SLICES] {
 }
 
 /// `value` times x to the power `count`, modulo the polynomial of the frame's checksum.
-pub(super) const fn times_x(mut value: u16, count: u32) -> u16 {
+pub(crate) const fn times_x(mut value: u16, count: u32) -> u16 {
     let mut step = 0;
     while step < count {
         value = (value << 1) ^ if value & 0x8000 == 0 { 0 } else { CRC16 };

@@ -2,8 +2,8 @@
 
 use super::frame::Frames;
 use super::metadata::Header;
-use super::vector::Vector;
 use super::{BLOCK_SAMPLES, Settings};
+use crate::vector::Vector;
 
 const CHANNELS_MAX: usize = 2;
 

@@ -2,8 +2,8 @@
 
 use super::bits::Bits;
 use super::plan::plan;
-use super::vector::Vector;
 use super::{BLOCK_SAMPLES, SAMPLE_BITS, crc, measure, residual};
+use crate::vector::Vector;
 
 /// Synchronisation code, and that every block but the last has one size.
 const SYNC: u64 = 0xfff8;

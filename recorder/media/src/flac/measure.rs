@@ -10,20 +10,20 @@ const CUT: u16 = i16::MAX as u16;
 /// Differences are taken in sixteen bits and cut off at their ends. Telephone audio never gets there; where
 /// other audio does, `peaks` tells that it happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Measure {
+pub(crate) struct Measure {
     /// For each order the sum over each stretch of [`PARTITION_SAMPLES`].
-    pub(super) sums: [[u32; PARTITIONS]; ORDERS],
+    pub(crate) sums: [[u32; PARTITIONS]; ORDERS],
     /// For each order the largest.
-    pub(super) peaks: [u16; ORDERS],
+    pub(crate) peaks: [u16; ORDERS],
 }
 
 /// Every bit that is set in some sample.
-pub(super) fn bits_used(block: &[i16]) -> u16 {
+pub(crate) fn bits_used(block: &[i16]) -> u16 {
     block.iter().fold(0, |any, sample| any | sample.cast_unsigned())
 }
 
 /// Takes the sums of a block of at most [`BLOCK_SAMPLES`].
-pub(super) fn measure(block: &[i16]) -> Measure {
+pub(crate) fn measure(block: &[i16]) -> Measure {
     assert!(block.len() <= BLOCK_SAMPLES, "one block at a time");
     let mut measure = Measure::default();
     let mut before = [0_i16; ORDERS];
@@ -57,7 +57,7 @@ fn differences(sample: i16, before: &[i16; ORDERS]) -> [i16; ORDERS] {
 
 impl Measure {
     /// Whether sixteen bits hold all that a predictor of `order` leaves. They do hold the samples.
-    pub(super) fn fits(&self, order: usize) -> bool {
+    pub(crate) fn fits(&self, order: usize) -> bool {
         order == 0 || self.peaks.iter().take(order + 1).all(|peak| *peak < CUT)
     }
 }

@@ -4,25 +4,25 @@ use super::measure::Measure;
 use super::{BLOCK_SAMPLES, ORDERS, PARTITION_ORDER_MAX, PARTITIONS, SAMPLE_BITS};
 
 /// Bits of a Rice parameter (RFC 9639, 9.2.7.1); 15 of them would mean another coding.
-pub(super) const PARAMETER_BITS: u32 = 4;
+pub(crate) const PARAMETER_BITS: u32 = 4;
 const PARAMETER_MAX: u32 = 14;
 /// Coding method and partition order (9.2.7).
 const RESIDUAL_HEADER_BITS: u64 = 2 + 4;
 
 /// How what a predictor leaves is coded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fixed {
+pub(crate) struct Fixed {
     /// Of the predictor.
-    pub(super) order: usize,
+    pub(crate) order: usize,
     /// The block is cut into two to this many partitions.
-    pub(super) partition_order: u32,
+    pub(crate) partition_order: u32,
     /// The Rice parameter of each partition.
-    pub(super) parameters: [u8; PARTITIONS],
+    pub(crate) parameters: [u8; PARTITIONS],
 }
 
 /// Plans a block of `length` samples with `wasted` unused low bits. `None` if coding does not make it
 /// smaller.
-pub(super) fn plan(measure: &Measure, length: usize, wasted: u32) -> Option<Fixed> {
+pub(crate) fn plan(measure: &Measure, length: usize, wasted: u32) -> Option<Fixed> {
     let fitting = measure.sums.iter().enumerate().take(length.min(ORDERS));
     let fitting = fitting.filter(|(order, _)| measure.fits(*order));
     let (order, sums) = fitting.min_by_key(|(_, sums)| sums.iter().sum::<u32>())?;

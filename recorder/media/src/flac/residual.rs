@@ -22,7 +22,7 @@ const fn folded(value: i32) -> u32 {
 }
 
 /// Writes the whole coded residual of a block, from the partition order on.
-pub(super) fn write(block: &[i16], fixed: &Fixed, bits: &mut Bits<'_>) {
+pub(crate) fn write(block: &[i16], fixed: &Fixed, bits: &mut Bits<'_>) {
     head(fixed, bits);
     let partition = (block.len() >> fixed.partition_order).max(1);
     for (number, parameter) in partitions(fixed) {
@@ -33,23 +33,23 @@ pub(super) fn write(block: &[i16], fixed: &Fixed, bits: &mut Bits<'_>) {
 }
 
 /// Coding method 0 (parameters of four bits), and the partition order.
-pub(super) fn head(fixed: &Fixed, bits: &mut Bits<'_>) {
+pub(crate) fn head(fixed: &Fixed, bits: &mut Bits<'_>) {
     bits.put(fixed.partition_order.into(), 2 + 4);
 }
 
 /// Each partition's number and parameter.
-pub(super) fn partitions(fixed: &Fixed) -> impl Iterator<Item = (usize, u32)> {
+pub(crate) fn partitions(fixed: &Fixed) -> impl Iterator<Item = (usize, u32)> {
     let parameters = fixed.parameters.iter().take(1 << fixed.partition_order);
     parameters.map(|parameter| u32::from(*parameter)).enumerate()
 }
 
 /// Begins a partition.
-pub(super) fn begin(parameter: u32, bits: &mut Bits<'_>) {
+pub(crate) fn begin(parameter: u32, bits: &mut Bits<'_>) {
     bits.put(parameter.into(), PARAMETER_BITS);
 }
 
 /// Writes what a predictor of an order leaves of the samples `from..until`, with a Rice parameter.
-pub(super) fn samples(
+pub(crate) fn samples(
     block: &[i16],
     from: usize,
     until: usize,

@@ -7,9 +7,9 @@ use std::process::Command;
 use proptest::prelude::*;
 
 use super::encoder::encode_with;
-use super::vector::Vector;
 use super::*;
 use crate::g711::Law;
+use crate::vector::Vector;
 
 type Channels = Vec<Vec<i16>>;
 

@@ -1,13 +1,13 @@
-//! AVX2. Lane by lane: one sample is 16 bits, 16 of them are a vector.
+//! The encoder's share: sums, Rice codes, the frame's checksum.
 
 use std::arch::x86_64::*;
 
 use zerocopy::transmute;
 
-use super::super::bits::Bits;
-use super::super::measure::Measure;
-use super::super::plan::Fixed;
-use super::super::{BLOCK_SAMPLES, ORDERS, PARTITION_SAMPLES, PARTITIONS, crc, residual};
+use crate::flac::bits::Bits;
+use crate::flac::measure::Measure;
+use crate::flac::plan::Fixed;
+use crate::flac::{BLOCK_SAMPLES, ORDERS, PARTITION_SAMPLES, PARTITIONS, crc, residual};
 
 /// Samples in a vector.
 const LANES: usize = 16;

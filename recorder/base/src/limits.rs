@@ -77,6 +77,12 @@ pub const SDP_CANDIDATES_MAX: usize = 32;
 pub const SDP_SSRCS_MAX: usize = 8;
 /// Calls followed at once by the dialog engine.
 pub const CALLS_MAX: usize = 262_144;
+/// Outages (of the interface, of the recorder) that are remembered for the calls that they hit.
+pub const OUTAGES_MAX: usize = 4_096;
+/// SIP messages and news of flows held back while the journal of an earlier run is told to the engine.
+pub const NEWS_PENDING_MAX: usize = 262_144;
+/// The same in bytes of SIP messages.
+pub const NEWS_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Calls refused at the limit that are listed by name; all are counted.
 pub const REFUSED_CALLS_LISTED_MAX: usize = 1_000;
 /// Legs (SIP dialogs and hops of them) in one call.
@@ -105,6 +111,8 @@ pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 500;
 pub const COMMIT_AGE_MILLISECONDS_MAX: u64 = 500;
 /// Chunks that one write to the journal takes.
 pub const CHUNKS_PER_WRITE_MAX: usize = 64;
+/// Bytes of chunks that one write to the journal takes; one chunk more may reach beyond it.
+pub const JOURNAL_WRITE_BYTES_MAX: usize = 1024 * 1024;
 /// A journal segment.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Journal segments kept open for reading; older ones are opened when they are read.

@@ -43,9 +43,11 @@ pub enum Handled {
     Malformed(SipError),
     /// It would begin a call, and there are as many as there may be.
     TableFull,
+    /// It would begin a call, and [none may begin](Dialogs::refuse_new).
+    Refused,
 }
 
-/// What happened. A call has one `Started`, any number of `Announced`, and then one `Ended`.
+/// What happened. A call has one `Started`, any number of `Announced`, and then one `Ended` or `Evicted`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A call has begun.
@@ -61,6 +63,9 @@ pub enum Action {
         /// Why.
         reason: EndReason,
     },
+    /// The table was full: this call, the oldest to whose INVITE nobody had reacted, gave way. It is forgotten
+    /// already, and has no `Ended`.
+    Evicted(CallKey),
 }
 
 /// What a timer is for.
@@ -82,12 +87,15 @@ pub struct Dialogs {
     /// By hash of the Call-ID. Calls with equal Call-IDs follow each other in time.
     by_call_id: HashTable<CallKey>,
     forgotten: HashMap<u64, Timestamp>,
+    /// Calls to whose INVITE nobody has reacted, oldest first.
+    unanswered: BTreeSet<CallKey>,
     timers: BTreeSet<(Timestamp, Timer)>,
     actions: VecDeque<Action>,
     hasher: DefaultHashBuilder,
     started: u64,
     now: Timestamp,
     calls_max: usize,
+    refuses_new: bool,
 }
 
 impl Default for Dialogs {
@@ -110,13 +118,27 @@ impl Dialogs {
             calls: HashMap::new(),
             by_call_id: HashTable::new(),
             forgotten: HashMap::new(),
+            unanswered: BTreeSet::new(),
             timers: BTreeSet::new(),
             actions: VecDeque::new(),
             hasher: DefaultHashBuilder::default(),
             started: 0,
             now: Timestamp::ZERO,
             calls_max: calls_max.min(limits::CALLS_MAX),
+            refuses_new: false,
         }
+    }
+
+    /// From now on, whether calls that would begin are refused: the recorder is at its limit. Those that are there
+    /// go on.
+    pub fn refuse_new(&mut self, refuse: bool) {
+        self.refuses_new = refuse;
+    }
+
+    /// How many calls there may be.
+    #[must_use]
+    pub fn calls_max(&self) -> usize {
+        self.calls_max
     }
 
     /// Takes a message. Timers that are due before it fire first.
@@ -133,7 +155,10 @@ impl Dialogs {
             None if !seen.makes_a_call() || self.is_echo(call_id, &seen) => {
                 return Handled::NotACall;
             }
-            None if self.calls.len() >= self.calls_max => return Handled::TableFull,
+            None if self.refuses_new => return Handled::Refused,
+            None if self.calls.len() >= self.calls_max && !self.evict() => {
+                return Handled::TableFull;
+            }
             None => self.begin(call_id, &seen),
         };
         self.take(key, &seen);
@@ -169,6 +194,34 @@ impl Dialogs {
         }
     }
 
+    /// Nothing was seen between these times: the recorder was not there. A call that was talking and shows no sign
+    /// of life soon after `until` has ended meanwhile; the others have until then at least.
+    pub fn unseen(&mut self, from: Timestamp, until: Timestamp) {
+        let mut keys: Vec<CallKey> = self.calls.keys().copied().collect();
+        keys.sort_unstable();
+        for key in keys {
+            let Some(tracked) = self.calls.get_mut(&key) else { continue };
+            if tracked.call.ended.is_none() {
+                tracked.was_unseen(from, until);
+                self.arm(key);
+            }
+        }
+    }
+
+    /// Whether a call has shown no sign of life since what was [unseen](Self::unseen).
+    #[must_use]
+    pub fn is_unsure(&self, call: CallKey) -> bool {
+        self.calls.get(&call).is_some_and(|tracked| tracked.is_unsure())
+    }
+
+    /// The capture clock begins anew, at an earlier time: that of another machine, or of one that has started with
+    /// a wrong clock. Every call must have ended.
+    pub fn restart_clock(&mut self, now: Timestamp) {
+        self.now = now;
+        self.forgotten.clear();
+        self.timers.clear();
+    }
+
     /// The capture is at its end: so are all calls, each as it would have ended if its end was near.
     pub fn end_all(&mut self, time: Timestamp, reason: EndReason) {
         self.advance(time);
@@ -190,6 +243,7 @@ impl Dialogs {
     /// stay in the table until then, and what is said in them a moment later still joins their ladder.
     pub fn forget(&mut self, call: CallKey) -> Option<Call> {
         let tracked = *self.calls.remove(&call)?;
+        self.unanswered.remove(&call);
         let call_id = self.hasher.hash_one(&*tracked.call_id);
         if let Ok(entry) = self.by_call_id.find_entry(call_id, |it| *it == call) {
             entry.remove();
@@ -259,10 +313,22 @@ impl Dialogs {
         !seen.is_first_invite() && self.forgotten.contains_key(&call_id)
     }
 
+    /// Makes room for a call. A flood of INVITEs that nobody reacts to so only ever hurts itself.
+    fn evict(&mut self) -> bool {
+        let Some(oldest) = self.unanswered.pop_first() else { return false };
+        self.forget(oldest);
+        self.actions.push_back(Action::Evicted(oldest));
+        true
+    }
+
     fn begin(&mut self, call_id: u64, seen: &Seen<'_>) -> CallKey {
         let key = CallKey(self.started);
         self.started += 1;
-        self.calls.insert(key, Box::new(Tracked::begin(seen)));
+        let tracked = Tracked::begin(seen);
+        if tracked.is_unanswered() {
+            self.unanswered.insert(key);
+        }
+        self.calls.insert(key, Box::new(tracked));
         let Self { calls, hasher, .. } = self;
         self.by_call_id.insert_unique(call_id, key, |key| {
             calls.get(key).map_or(0, |tracked| hasher.hash_one(&*tracked.call_id))
@@ -274,6 +340,9 @@ impl Dialogs {
     fn take(&mut self, key: CallKey, seen: &Seen<'_>) {
         let Some(tracked) = self.calls.get_mut(&key) else { return };
         let effect = tracked.take(seen);
+        if !tracked.is_unanswered() {
+            self.unanswered.remove(&key);
+        }
         if effect.announced {
             self.actions.push_back(Action::Announced(key));
         }
@@ -300,6 +369,7 @@ impl Dialogs {
         let Some(tracked) = self.calls.get_mut(&key) else { return };
         if tracked.call.ended.is_none() {
             tracked.call.ended = Some((time, reason));
+            self.unanswered.remove(&key);
             if let Some(armed) = tracked.armed.take() {
                 self.timers.remove(&(armed, Timer::Call(key)));
             }

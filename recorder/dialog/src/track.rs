@@ -16,7 +16,7 @@ use crate::text;
 use hops::{Hop, Hops};
 use legs::{Found, Place, Role};
 use media::{Media, Said};
-use outcome::Pending;
+use outcome::{Pending, Unsure};
 use transactions::{Kind, Stage, Transaction, Transactions};
 
 /// A message with what is needed of it more than once.
@@ -99,6 +99,9 @@ pub(crate) struct Tracked {
     pending: Option<Pending>,
     last_activity: Timestamp,
     media_seen: bool,
+    /// Whether anybody has reacted to the first INVITE.
+    responded: bool,
+    unsure: Option<Unsure>,
     /// The callee has picked up, as far as can be told.
     confirmed: bool,
     newest_invite: u32,
@@ -142,6 +145,8 @@ impl Tracked {
             pending: None,
             last_activity: seen.time,
             media_seen: false,
+            responded: message.status().is_some() || !seen.to_tag.is_empty(),
+            unsure: None,
             confirmed: message.status().is_none() && !seen.to_tag.is_empty(),
             newest_invite: 0,
         }
@@ -163,7 +168,7 @@ impl Tracked {
         if self.call.ended.is_some() {
             return Effect::default();
         }
-        self.last_activity = self.last_activity.max(seen.time);
+        self.active(seen.time);
         let by_address = self.hops.sender(seen.request_flow());
         let tags = (seen.from_tag, seen.to_tag);
         let place = legs::place(&mut self.call.legs, tags, seen.role(), by_address, seen.time);
@@ -216,6 +221,7 @@ impl Tracked {
         if !matches!(seen.method(), b"INVITE" | b"UPDATE" | b"PRACK") {
             return Effect::default();
         }
+        self.responded |= status > 100;
         let by_address = Hop::of_request(seen.request_flow(), place.sender);
         let known = self.hops.find_near(&by_address);
         let cseq = seen.message.cseq.number;

@@ -4,6 +4,7 @@
 //! recordings/<id>/   the recordings
 //! catalog.db         the catalog, which can be made anew from the recordings
 //! journal/           what is not finished yet, encrypted
+//! outages.json       when `run` saw nothing, for the calls that are in the journal
 //! keys/              recording.crt, recording.key: sealed for, opened with
 //!                    node.crt, node.key: manifests are signed with
 //!                    journal.key: the journal is encrypted with
@@ -23,6 +24,7 @@ use store::{CATALOG_NAME, Catalog, RECORDINGS_NAME};
 use zeroize::Zeroizing;
 
 use crate::clock;
+use crate::outages::Outage;
 
 /// How long a certificate that we make holds: longer than retention usually asks.
 const VALIDITY: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
@@ -86,6 +88,32 @@ impl DataDir {
 
     pub(crate) fn journal_key(&self) -> PathBuf {
         self.keys().join("journal.key")
+    }
+
+    fn outages(&self) -> PathBuf {
+        self.0.join("outages.json")
+    }
+
+    /// The outages that an earlier run wrote down. A file that is not understood is left alone: without it, gaps
+    /// have less exact reasons.
+    pub(crate) fn read_outages(&self) -> Result<Vec<Outage>> {
+        let path = self.outages();
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let bytes = read(&path)?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            tracing::warn!("{} is not used: {error}", path.display());
+            Vec::new()
+        }))
+    }
+
+    /// Writes them down.
+    pub(crate) fn write_outages(&self, outages: &[Outage]) -> Result<()> {
+        let (path, new) = (self.outages(), hidden(&self.outages()));
+        let json = serde_json::to_vec(outages).context("outages")?;
+        write(&new, &json, 0o644)?;
+        rename(&new, &path)
     }
 
     fn keys(&self) -> PathBuf {

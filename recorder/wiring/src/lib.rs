@@ -17,6 +17,7 @@ pub mod engine;
 mod finish;
 mod journal_thread;
 mod live;
+mod outages;
 mod output;
 mod progress;
 mod recovery;

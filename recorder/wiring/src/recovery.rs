@@ -1,4 +1,7 @@
-//! Finishes what a killed run left in the journal: its signalling and flows go through the same engine.
+//! What a killed run left in the journal: its signalling and flows go through the same engine.
+//!
+//! A capture file's leftovers are finished for good ([`run`]). A live run takes up where the killed one was: it tells
+//! its engine what that saw ([`Past::replay`]), then what it sees itself.
 
 use anyhow::Result;
 use base::{Endpoint, Timestamp};
@@ -10,68 +13,152 @@ use crate::engine::{FlowRef, Report, Ticket};
 
 /// Feeds a recovered journal to the engine and finishes every call in it. Calls that were up when the run was
 /// killed end as interrupted.
-pub(crate) fn run(recovered: &Recovered, reader: &Reader, conductor: &mut Conductor) -> Result<()> {
-    let mut past = Past::new(&recovered.flows);
-    let damaged =
-        recovered.replay_signalling(reader, |_, message| past.message(&message, conductor))?;
-    past.open_until(Timestamp::MAX, conductor);
-    for damage in damaged.iter().chain(&recovered.damaged) {
-        tracing::warn!("the journal of the earlier run: {damage}");
-    }
-    conductor.end(EndReason::Interrupted, &mut past)
+pub(crate) fn run(recovered: Recovered, reader: &Reader, conductor: &mut Conductor) -> Result<()> {
+    let mut past = Past::new(recovered);
+    past.replay(reader, conductor, &mut NoCores, &mut |_| {})?;
+    conductor.end(EndReason::Interrupted, &mut past.beside(&mut NoCores))
 }
 
-/// The cores of a run that is over: they know how each flow ended, and keep everything.
-struct Past<'a> {
-    flows: &'a [RecoveredFlow],
-    /// Places in `flows` in the order in which they were opened, the next one last.
+/// The journal of earlier runs. It knows how each flow ended, and keeps everything.
+#[derive(Default)]
+pub(crate) struct Past {
+    recovered: Recovered,
+    /// Places in the recovered flows in the order in which they were opened, the next one last.
     unopened: Vec<u32>,
+    /// The last packet or message.
+    last: Timestamp,
 }
 
-impl<'a> Past<'a> {
-    fn new(flows: &'a [RecoveredFlow]) -> Self {
+impl Past {
+    pub(crate) fn new(recovered: Recovered) -> Self {
+        let flows = &recovered.flows;
         let mut unopened: Vec<u32> = (0..).take(flows.len()).collect();
         unopened.sort_by_key(|place| {
             std::cmp::Reverse(flows.get(*place as usize).map(|f| f.summary.opened))
         });
-        Self { flows, unopened }
+        let last = flows.iter().map(|flow| flow.summary.last).max().unwrap_or_default();
+        Self { recovered, unopened, last }
     }
 
-    fn message(&mut self, message: &SignallingMessage<'_>, conductor: &mut Conductor) {
+    /// The last thing that was seen, as far as it is told.
+    pub(crate) fn last(&self) -> Timestamp {
+        self.last
+    }
+
+    /// Tells the engine everything in the order of time. `between` is called now and then, to see to what must not
+    /// wait.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub(crate) fn replay<C: Cores>(
+        &mut self,
+        reader: &Reader,
+        conductor: &mut Conductor,
+        cores: &mut C,
+        between: &mut dyn FnMut(&mut C),
+    ) -> Result<()> {
+        let Self { recovered, unopened, last } = self;
+        let mut telling = Telling { flows: &recovered.flows, unopened, conductor };
+        let mut told = 0_u32;
+        let damaged = recovered.replay_signalling(reader, |_, message| {
+            *last = message.time.max(*last);
+            telling.message(&message, cores);
+            told = told.wrapping_add(1);
+            if told.is_multiple_of(MESSAGES_BETWEEN) {
+                between(cores);
+            }
+        })?;
+        telling.open_until(Timestamp::MAX, cores);
+        for damage in damaged.iter().chain(&recovered.damaged) {
+            tracing::warn!("the journal of the earlier run: {damage}");
+        }
+        Ok(())
+    }
+
+    /// These cores and the past, as one.
+    pub(crate) fn beside<'a, C>(&'a self, cores: &'a mut C) -> WithPast<'a, C> {
+        WithPast { flows: &self.recovered.flows, cores }
+    }
+}
+
+/// Messages after which something else has its turn: well below a millisecond.
+const MESSAGES_BETWEEN: u32 = 64;
+
+/// A journal while it is told to the engine.
+struct Telling<'a> {
+    flows: &'a [RecoveredFlow],
+    unopened: &'a mut Vec<u32>,
+    conductor: &'a mut Conductor,
+}
+
+impl Telling<'_> {
+    fn message(&mut self, message: &SignallingMessage<'_>, cores: &mut impl Cores) {
         let SignallingMessage { time, key, transport, message } = *message;
-        self.open_until(time, conductor);
-        conductor.engine.signalling(SipInput { time, key, transport, message });
-        conductor.obey(self);
-        conductor.collect(false);
+        self.open_until(time, cores);
+        self.conductor.engine.signalling(SipInput { time, key, transport, message });
+        self.obey(cores);
+        self.conductor.collect(false);
     }
 
-    fn open_until(&mut self, time: Timestamp, conductor: &mut Conductor) {
+    fn open_until(&mut self, time: Timestamp, cores: &mut impl Cores) {
         while let Some(place) = self.unopened.last().copied() {
             let Some(flow) = self.flows.get(place as usize).filter(|f| f.summary.opened <= time)
             else {
                 return;
             };
             self.unopened.pop();
-            conductor.engine.advance(flow.summary.opened);
-            conductor.engine.flow_opened(
-                FlowRef::Recovered(place),
-                flow.summary.key,
-                flow.summary.opened,
-            );
-            conductor.obey(self);
+            let (key, opened) = (flow.summary.key, flow.summary.opened);
+            self.conductor.engine.advance(opened);
+            self.conductor.engine.flow_opened(FlowRef::Recovered(place), key, opened);
+            self.obey(cores);
         }
+    }
+
+    fn obey(&mut self, cores: &mut impl Cores) {
+        self.conductor.obey(&mut WithPast { flows: self.flows, cores });
     }
 }
 
-impl Cores for Past<'_> {
+/// The cores of a run that go on, and flows of runs that are over.
+pub(crate) struct WithPast<'a, C> {
+    flows: &'a [RecoveredFlow],
+    cores: &'a mut C,
+}
+
+impl<C: Cores> Cores for WithPast<'_, C> {
+    fn expect(&mut self, endpoint: Endpoint) {
+        self.cores.expect(endpoint);
+    }
+
+    fn unexpect(&mut self, endpoint: Endpoint) {
+        self.cores.unexpect(endpoint);
+    }
+
+    fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report> {
+        let FlowRef::Recovered(place) = flow else { return self.cores.report(flow, ticket) };
+        let found = self.flows.get(place as usize).map(|flow| flow.summary.clone());
+        Some(Report { flow, ticket, found })
+    }
+
+    fn release(&mut self, flow: FlowRef, before: Timestamp) {
+        self.cores.release(flow, before);
+    }
+
+    fn forget(&mut self, flow: FlowRef) {
+        self.cores.forget(flow);
+    }
+}
+
+/// When nothing is captured.
+struct NoCores;
+
+impl Cores for NoCores {
     fn expect(&mut self, _: Endpoint) {}
 
     fn unexpect(&mut self, _: Endpoint) {}
 
-    fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report> {
-        let FlowRef::Recovered(place) = flow else { return None };
-        let found = self.flows.get(place as usize).map(|flow| flow.summary.clone());
-        Some(Report { flow, ticket, found })
+    fn report(&mut self, _: FlowRef, _: Ticket) -> Option<Report> {
+        None
     }
 
     fn release(&mut self, _: FlowRef, _: Timestamp) {}

@@ -208,7 +208,7 @@ impl Surroundings for Replaying<'_> {
             Seen::Sip { time, key, transport, message } => {
                 match self.engine.signalling(SipInput { time, key, transport, message }) {
                     Handled::Malformed(_) => self.malformed += 1,
-                    Handled::TableFull => self.full += 1,
+                    Handled::TableFull | Handled::Refused => self.full += 1,
                     Handled::Call(_) | Handled::NotACall => {}
                 }
             }

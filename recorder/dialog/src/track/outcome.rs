@@ -28,6 +28,18 @@ const HELD_QUIET: Duration = Duration::from_secs(2 * 60 * 60);
 /// Media later than this after a BYE that fits no leg proves that the BYE was not for this call.
 const LATE_MEDIA: Duration = Duration::from_secs(2);
 
+/// For this long after the recorder was away, a call that had media shows a sign of life, or it ended meanwhile.
+const SIGN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Since the recorder was away, the call has shown no sign of life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unsure {
+    /// When the recorder was last there before.
+    before: Timestamp,
+    /// When it was back.
+    since: Timestamp,
+}
+
 /// How the call will have ended if nothing else comes before the deadline.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
@@ -107,11 +119,32 @@ impl Tracked {
     /// Media of this call was seen.
     pub(crate) fn media(&mut self, time: Timestamp) {
         self.media_seen = true;
-        self.last_activity = self.last_activity.max(time);
+        self.active(time);
         let is_late = |it: Pending| it.reason == EndReason::Bye && time > it.time.plus(LATE_MEDIA);
         if self.pending.is_some_and(is_late) {
             self.pending = None;
         }
+    }
+
+    /// A message or media of this call was seen.
+    pub(super) fn active(&mut self, time: Timestamp) {
+        self.last_activity = self.last_activity.max(time);
+        self.unsure = self.unsure.filter(|it| time < it.since);
+    }
+
+    /// Nothing was seen between these times, whatever there was.
+    pub(crate) fn was_unseen(&mut self, from: Timestamp, until: Timestamp) {
+        self.unsure = Some(Unsure { before: from, since: until });
+    }
+
+    /// Whether it has shown no sign of life since the recorder was away.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.call.ended.is_none() && self.unsure.is_some()
+    }
+
+    /// Whether nobody has reacted to the INVITE with which it began.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        !self.responded && self.call.ended.is_none()
     }
 
     /// When the call is over if nothing more comes; `None` if it is.
@@ -131,12 +164,19 @@ impl Tracked {
         } else {
             HELD_QUIET
         };
-        self.last_activity.plus(quiet)
+        let deadline = self.last_activity.plus(quiet);
+        let Some(Unsure { before, since }) = self.unsure else { return deadline };
+        // Media that went on until then must go on now. Anything else may have come while nobody saw it.
+        let talked = self.media_seen && self.last_activity.plus(SIGN_WITHIN) >= before;
+        let sign = since.plus(SIGN_WITHIN);
+        if talked && !self.call.on_hold() { sign } else { deadline.max(sign) }
     }
 
     /// How it ended, now that its deadline has passed.
     pub(crate) fn verdict(&self) -> (Timestamp, EndReason) {
-        self.pending_verdict().unwrap_or((self.last_activity, EndReason::Timeout))
+        let reason =
+            if self.unsure.is_some() { EndReason::Interrupted } else { EndReason::Timeout };
+        self.pending_verdict().unwrap_or((self.last_activity, reason))
     }
 
     /// How it would have ended: known before the deadline if a failure or BYE was seen.

@@ -494,8 +494,84 @@ fn a_full_table_is_said() {
     let invites = ["1", "2", "3"].map(|id| request("INVITE", 1).call_id(id));
     let first = scene.play(0, (ALICE, BOB), &invites[0]);
     scene.play(0, (ALICE, BOB), &invites[1]);
+    for invite in &invites[..2] {
+        scene.play(0, (BOB, ALICE), &invite.answered(180, "b"));
+    }
     assert_eq!(scene.send(0, (ALICE, BOB), &invites[2]), Handled::TableFull);
     assert_eq!(scene.play(0, (ALICE, BOB), &invites[0]), first, "those that are there go on");
     scene.dialogs.forget(first).unwrap();
     assert!(matches!(scene.send(0, (ALICE, BOB), &invites[2]), Handled::Call(_)));
+}
+
+#[test]
+fn a_flood_of_invites_pushes_out_its_own_and_no_call_that_rings_or_talks() {
+    let mut scene = Scene::new();
+    scene.dialogs = dialog::Dialogs::with_calls_max(100);
+    let (talk, ring) = (request("INVITE", 1), request("INVITE", 1).call_id("ringing"));
+    let (talking, rings) = (scene.play(0, (ALICE, BOB), &talk), scene.play(0, (ALICE, BOB), &ring));
+    scene.play(10, (BOB, ALICE), &talk.answered(200, "b"));
+    scene.play(10, (BOB, ALICE), &ring.answered(180, "r"));
+    let max = scene.dialogs.calls_max();
+    for number in 0..max + 1_000 {
+        let flood = request("INVITE", 1).call_id(&format!("flood-{number}"));
+        assert!(matches!(scene.send(3_000, (CAROL, BOB), &flood), Handled::Call(_)), "{number}");
+    }
+    assert_eq!(scene.dialogs.len(), max);
+    let evicted: Vec<_> = scene
+        .actions()
+        .into_iter()
+        .filter_map(|it| if let Action::Evicted(key) = it { Some(key) } else { None })
+        .collect();
+    assert_eq!(evicted.len(), 1_002, "the two calls had their places");
+    assert!(evicted.is_sorted() && !evicted.contains(&talking) && !evicted.contains(&rings));
+    scene.play(4_000, (ALICE, BOB), &request("BYE", 2).within("b"));
+    assert_eq!(scene.end(talking), Some((4_000, EndReason::Bye)));
+}
+
+#[test]
+fn at_the_limit_new_calls_are_refused_and_running_ones_go_on() {
+    let (mut scene, running) = Scene::established();
+    scene.dialogs.refuse_new(true);
+    let other = request("INVITE", 1).call_id("other");
+    assert_eq!(scene.send(3_000, (ALICE, BOB), &other), Handled::Refused);
+    assert_eq!(scene.play(3_000, (ALICE, BOB), &request("INFO", 2).within("b")), running);
+    scene.play(4_000, (ALICE, BOB), &request("BYE", 2).within("b"));
+    assert_eq!(scene.end(running), Some((4_000, EndReason::Bye)));
+    scene.dialogs.refuse_new(false);
+    assert!(matches!(scene.send(5_000, (ALICE, BOB), &other), Handled::Call(_)));
+}
+
+#[test]
+fn a_call_that_ended_while_nobody_looked_ends_as_interrupted_at_its_last_sign() {
+    const HOUR: u64 = 3_600_000;
+    // Talking until then: it must go on talking.
+    let (mut scene, key) = Scene::established();
+    scene.dialogs.media_seen(key, at(9_000));
+    scene.dialogs.unseen(at(9_010), at(HOUR));
+    scene.dialogs.advance(at(HOUR + 29_999));
+    assert!(scene.end(key).is_none() && scene.dialogs.is_unsure(key));
+    scene.dialogs.advance(at(HOUR + 30_000));
+    assert_eq!(scene.end(key), Some((9_000, EndReason::Interrupted)));
+    // On hold: its silence says nothing, the usual time goes on.
+    let (mut scene, key) = Scene::established();
+    scene.dialogs.unseen(at(9_010), at(20_000));
+    scene.dialogs.advance(at(HOUR));
+    assert_eq!(scene.end(key), None);
+    scene.dialogs.advance(at(3 * HOUR));
+    assert_eq!(scene.end(key), Some((2_100, EndReason::Interrupted)));
+}
+
+#[test]
+fn a_sign_of_life_after_nobody_looked_is_as_good_as_ever() {
+    let (mut scene, key) = Scene::established();
+    scene.dialogs.media_seen(key, at(9_000));
+    scene.dialogs.unseen(at(9_010), at(20_000));
+    scene.dialogs.media_seen(key, at(9_005));
+    assert!(scene.dialogs.is_unsure(key), "seen before");
+    scene.dialogs.media_seen(key, at(21_000));
+    assert!(!scene.dialogs.is_unsure(key));
+    scene.dialogs.advance(at(21_000 + 299_999));
+    assert_eq!(scene.end(key), None);
+    scene.dialogs.advance(at(21_000 + 300_000));
+    assert_eq!(scene.end(key), Some((21_000, EndReason::Timeout)));
 }

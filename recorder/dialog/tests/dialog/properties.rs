@@ -135,6 +135,7 @@ fn check_actions(actions: &[Action], calls: usize) {
             Action::Started(key) => assert_eq!(ended.insert(*key, false), None),
             Action::Announced(key) => assert_eq!(ended.get(key), Some(&false)),
             Action::Ended { call, .. } => assert_eq!(ended.insert(*call, true), Some(false)),
+            Action::Evicted(call) => panic!("{call:?}: the table was never full"),
         }
     }
     assert_eq!(ended.len(), calls);

@@ -67,7 +67,7 @@ fn recover(
     let recovered = journal.recover()?;
     if recovered.segments.iter().any(|segment| segment.header.source != source) {
         let mut conductor = conductor(Vec::new())?;
-        recovery::run(&recovered, &journal.reader(), &mut conductor)?;
+        recovery::run(recovered, &journal.reader(), &mut conductor)?;
         let (_, tally) = conductor.stop()?;
         eprintln!(
             "spanreel: an earlier run was stopped before its end; {} recordings were made of its journal",

@@ -1,11 +1,11 @@
 //! A call from its announcement to the job that makes its recording.
 
-use base::{Endpoint, Formats, Timestamp};
+use base::{Endpoint, Formats, Side, Timestamp};
 use dialog::{Announced, Call, CallKey};
 
 use super::job::{Claim, Command, Job, JobKey, Report, Ticket};
 use super::ownership::Owner;
-use super::{ALIVE_EVERY, Engine, FlowRef, SETTLE, SETTLE_MAX, Task};
+use super::{ALIVE_EVERY, Engine, FlowRef, SETTLE, SETTLE_MAX, SIGN_EVERY, Task};
 
 /// Where a call is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +28,15 @@ pub(crate) struct CallState {
     reports: Vec<Report>,
     /// The flows of the job that is out.
     flows: Vec<FlowRef>,
+    /// Something of it was seen by an earlier run.
+    pub(crate) recovered: bool,
 }
 
 impl CallState {
+    pub(crate) fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
     pub(crate) fn is_settling(&self) -> bool {
         self.phase == Phase::Settling
     }
@@ -48,6 +54,7 @@ impl Engine {
             waiting: 0,
             reports: Vec::new(),
             flows: Vec::new(),
+            recovered: false,
         };
         self.calls.insert(call, state);
         self.schedule(self.now.plus(ALIVE_EVERY), Task::Alive(call));
@@ -88,12 +95,21 @@ impl Engine {
         }
     }
 
-    pub(crate) fn ask_alive(&mut self, call: CallKey) {
-        let Some(state) = self.calls.get(&call).filter(|s| s.phase == Phase::Up) else { return };
+    /// Asks the cores about the media of a call. False if it is not up any more.
+    pub(crate) fn ask_alive(&mut self, call: CallKey) -> bool {
+        let Some(state) = self.calls.get(&call).filter(|state| state.is_up()) else { return false };
         for (flow, _) in self.flows_of(call, &state.endpoints) {
             self.commands.push_back(Command::Report(flow, Ticket::Alive(call)));
         }
-        self.schedule(self.now.plus(ALIVE_EVERY), Task::Alive(call));
+        true
+    }
+
+    /// Looks for media of a call that may have ended while the recorder was away.
+    pub(crate) fn ask_for_sign(&mut self, call: CallKey) {
+        if self.dialogs.is_unsure(call) {
+            self.ask_alive(call);
+            self.schedule(self.now.plus(SIGN_EVERY), Task::Sign(call));
+        }
     }
 
     /// Asks the cores whether the ended call's media have stopped.
@@ -149,6 +165,10 @@ impl Engine {
         let claims = self.claims(key, &endpoints, &reports);
         let Some(call) = self.dialogs.forget(key) else { return };
         self.totals.answered += u64::from(call.answered.is_some());
+        if call.answered.is_some() {
+            self.totals.without_media += u64::from(claims.is_empty());
+            self.totals.one_sided += u64::from(is_one_sided(&claims));
+        }
         if claims.is_empty() && call.answered.is_none() {
             self.totals.attempts += 1;
             self.call_finished(key);
@@ -252,6 +272,12 @@ impl Engine {
         }
         claims
     }
+}
+
+/// Whether the audio is of one of the two sides only.
+pub(super) fn is_one_sided(claims: &[Claim]) -> bool {
+    let of = |side| claims.iter().any(|it| it.side == side && it.media == "audio" && !it.rtcp);
+    of(Side::Caller) != of(Side::Callee)
 }
 
 fn owner(call: CallKey, index: usize, announced: &Announced, rtcp: bool) -> Owner {

@@ -8,10 +8,10 @@ use journal::FlowId;
 /// A flow, wherever it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FlowRef {
-    /// By this capture core, under this number.
-    Core(u8, FlowId),
     /// By an earlier run, in this place of what was recovered.
     Recovered(u32),
+    /// By this capture core, under this number.
+    Core(u8, FlowId),
 }
 
 /// What is known of one flow.
@@ -34,6 +34,7 @@ pub(crate) struct Flow {
 pub(crate) struct Flows {
     flows: HashMap<FlowRef, Flow>,
     by_endpoint: HashMap<Endpoint, Vec<FlowRef>>,
+    recovered: usize,
 }
 
 impl Flows {
@@ -41,6 +42,7 @@ impl Flows {
     pub(crate) fn open(&mut self, flow: FlowRef, key: FlowKey, time: Timestamp) {
         let (free_from, busy, pair) = (Timestamp::ZERO, Vec::new(), None);
         let entry = Flow { key, free_from, busy, pair, asked: time };
+        self.recovered += usize::from(matches!(flow, FlowRef::Recovered(_)));
         self.flows.insert(flow, entry);
         self.by_endpoint.entry(key.source).or_default().push(flow);
         self.by_endpoint.entry(key.destination).or_default().push(flow);
@@ -49,6 +51,7 @@ impl Flows {
     /// The core no longer has it.
     pub(crate) fn remove(&mut self, flow: FlowRef) {
         let Some(entry) = self.flows.remove(&flow) else { return };
+        self.recovered -= usize::from(matches!(flow, FlowRef::Recovered(_)));
         for endpoint in [entry.key.source, entry.key.destination] {
             if let Some(list) = self.by_endpoint.get_mut(&endpoint) {
                 list.retain(|other| *other != flow);
@@ -74,12 +77,10 @@ impl Flows {
         self.by_endpoint.get(&endpoint).map_or(&[], Vec::as_slice)
     }
 
-    /// The flow with exactly this key, on whichever core.
-    pub(crate) fn with_key(&self, key: &FlowKey) -> Option<FlowRef> {
-        self.at(key.source)
-            .iter()
-            .copied()
-            .find(|flow| self.get(*flow).is_some_and(|f| f.key == *key))
+    /// The flows with exactly this key: of earlier runs, and on whichever core.
+    pub(crate) fn with_key(&self, key: FlowKey) -> impl Iterator<Item = FlowRef> + '_ {
+        let here = self.at(key.source).iter().copied();
+        here.filter(move |flow| self.get(*flow).is_some_and(|f| f.key == key))
     }
 
     /// All of them, in a fixed order.
@@ -87,6 +88,11 @@ impl Flows {
         let mut all: Vec<_> = self.flows.keys().copied().collect();
         all.sort_unstable();
         all
+    }
+
+    /// How many are of earlier runs.
+    pub(crate) fn recovered(&self) -> usize {
+        self.recovered
     }
 
     /// How many.

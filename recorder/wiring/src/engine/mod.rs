@@ -11,6 +11,7 @@ mod calls;
 mod flows;
 mod job;
 mod ownership;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod unclaimed;
@@ -27,6 +28,8 @@ pub use self::flows::FlowRef;
 use self::flows::Flows;
 pub use self::job::{Claim, Command, Job, JobKey, Report, Ticket};
 use self::ownership::Ownership;
+use self::refused::Refusals;
+pub use self::refused::{Limit, Refused};
 pub(crate) use self::unclaimed::PACKETS_MIN;
 use self::unclaimed::Pair;
 
@@ -36,6 +39,8 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 const SETTLE_MAX: Duration = Duration::from_secs(32);
 /// How often a call's flows are asked whether they live.
 const ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// The same for calls that have shown no sign of life since the recorder was away.
+const SIGN_EVERY: Duration = Duration::from_secs(5);
 /// How often the dialogs' own timers are looked at.
 const ADVANCE_EVERY: Duration = Duration::from_secs(1);
 /// How often flows without a call are looked through.
@@ -46,6 +51,7 @@ const UNCLAIMED_EVERY: Duration = Duration::from_secs(5);
 enum Task {
     Settle(CallKey),
     Alive(CallKey),
+    Sign(CallKey),
     Unclaimed,
 }
 
@@ -59,8 +65,18 @@ pub struct Totals {
     pub answered: u64,
     /// Calls that were not answered and brought no media: nothing to record.
     pub attempts: u64,
+    /// Of the answered ones, those without any media.
+    pub without_media: u64,
+    /// Conversations kept that no signalling explains.
+    pub without_signalling: u64,
+    /// Conversations, with signalling or without, of which one direction was seen only.
+    pub one_sided: u64,
     /// Packets of media that no call claimed and that were not kept as one.
     pub unclaimed_packets: u64,
+    /// Calls refused because the recorder was at its limit.
+    pub refused: u64,
+    /// Calls to whose INVITE nobody had reacted, given up for others when the table of calls was full.
+    pub evicted: u64,
 }
 
 /// The engine.
@@ -79,6 +95,9 @@ pub struct Engine {
     ending: bool,
     keep_unclaimed: bool,
     totals: Totals,
+    refusals: Refusals,
+    /// Why new calls are refused, while they are.
+    limit: Option<Limit>,
 }
 
 impl Engine {
@@ -101,6 +120,8 @@ impl Engine {
             ending: false,
             keep_unclaimed,
             totals: Totals::default(),
+            refusals: Refusals::default(),
+            limit: None,
         }
     }
 
@@ -113,8 +134,60 @@ impl Engine {
     pub fn signalling(&mut self, input: SipInput<'_>) -> Handled {
         self.advance(input.time);
         let handled = self.dialogs.message(input);
+        if matches!(handled, Handled::TableFull | Handled::Refused) {
+            let limit = self.limit.unwrap_or(Limit::Calls);
+            let is_new = self.refusals.add(input.time, input.message, limit);
+            self.totals.refused += u64::from(is_new);
+        }
         self.take_actions();
         handled
+    }
+
+    /// New calls are refused for this reason from now on, or taken again. Calls that are there go on.
+    pub fn refuse_new(&mut self, limit: Option<Limit>) {
+        self.limit = limit;
+        self.dialogs.refuse_new(limit.is_some());
+    }
+
+    /// The newest calls that were refused, oldest first.
+    pub fn refused(&self) -> impl Iterator<Item = &Refused> {
+        self.refusals.newest()
+    }
+
+    /// What earlier runs left has been told, up to `from`; what comes now begins at `until`. Calls that were up go
+    /// on, if they show a sign of life.
+    pub fn unseen(&mut self, from: Timestamp, until: Timestamp) {
+        for call in self.mark_recovered() {
+            self.ask_alive(call);
+            self.schedule(until.plus(SIGN_EVERY), Task::Sign(call));
+        }
+        self.dialogs.unseen(from, until);
+        self.advance(until);
+    }
+
+    /// Every call so far needs what earlier runs left. Gives those that are up.
+    fn mark_recovered(&mut self) -> Vec<CallKey> {
+        self.calls.values_mut().for_each(|call| call.recovered = true);
+        let up = self.calls.iter().filter(|(_, call)| call.is_up());
+        let mut up: Vec<CallKey> = up.map(|(key, _)| *key).collect();
+        up.sort_unstable();
+        up
+    }
+
+    /// Whether anything that earlier runs left is still needed.
+    #[must_use]
+    pub fn needs_recovered(&self) -> bool {
+        self.flows.recovered() > 0 || self.calls.values().any(|call| call.recovered)
+    }
+
+    /// The capture clock begins anew, at an earlier time: everything so far was told by a run with another clock,
+    /// and has been brought to its [end](Engine::end).
+    pub fn restart_clock(&mut self, now: Timestamp) {
+        self.mark_recovered();
+        (self.now, self.due, self.ending) = (now, now, false);
+        self.agenda.clear();
+        self.dialogs.restart_clock(now);
+        self.schedule(now.plus(UNCLAIMED_EVERY), Task::Unclaimed);
     }
 
     /// A capture core opened a media flow.
@@ -156,7 +229,12 @@ impl Engine {
         while let Some(entry) = self.agenda.first_entry().filter(|e| e.key().0 <= self.now) {
             match entry.remove() {
                 Task::Settle(call) => self.settle(call),
-                Task::Alive(call) => self.ask_alive(call),
+                Task::Alive(call) => {
+                    if self.ask_alive(call) {
+                        self.schedule(self.now.plus(ALIVE_EVERY), Task::Alive(call));
+                    }
+                }
+                Task::Sign(call) => self.ask_for_sign(call),
                 Task::Unclaimed => self.look_through_unclaimed(),
             }
         }
@@ -238,6 +316,10 @@ impl Engine {
                 Action::Started(call) => self.call_started(call),
                 Action::Announced(call) => self.call_announced(call),
                 Action::Ended { call, time, .. } => self.call_ended(call, time),
+                Action::Evicted(call) => {
+                    self.totals.evicted += 1;
+                    self.call_finished(call);
+                }
             }
         }
     }

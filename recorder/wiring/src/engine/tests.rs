@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::{FlowKey, Side, Timestamp};
+use base::{FlowKey, Side, Timestamp, Transport};
 use capture::{Frame, LinkType, write};
 use dialog::{EndReason, SipInput};
 use journal::{Journal, JournalKey, SourceId, WriterOptions};
@@ -17,7 +17,11 @@ struct Scene {
     worker: Worker,
     engine: Engine,
     jobs: Vec<Job>,
-    _journal: Journal,
+    /// SIP messages so far: when, from, to.
+    said: Vec<(u64, String, String, String)>,
+    /// Flows of the run before.
+    past: Vec<journal::FlowSummary>,
+    journal: Journal,
     _folder: tempfile::TempDir,
 }
 
@@ -49,7 +53,9 @@ impl Scene {
             worker: Worker::new(writer),
             engine: Engine::new(true),
             jobs: Vec::new(),
-            _journal: journal,
+            said: Vec::new(),
+            past: Vec::new(),
+            journal,
             _folder: folder,
         }
     }
@@ -87,6 +93,7 @@ impl Scene {
     }
 
     fn sip(&mut self, ms: u64, from: &str, to: &str, message: &str) {
+        self.said.push((ms, from.into(), to.into(), message.into()));
         self.datagram(ms, &format!("{from}:5060"), &format!("{to}:5060"), message.as_bytes());
     }
 
@@ -100,6 +107,51 @@ impl Scene {
     fn hang_up(&mut self, ms: u64, call: &str) {
         self.sip(ms, ALICE, BOB, &request("BYE", 2, call, ";tag=b", None));
         self.sip(ms + 5, BOB, ALICE, &answer("2 BYE", call, None));
+    }
+
+    /// The recorder is killed, and is back at `ms`: another worker, and an engine that is told what was before.
+    fn restart(&mut self, ms: u64) {
+        self.worker.journal().seal_all();
+        self.past = self.worker.journal().flows().map(|(_, summary)| summary).collect();
+        self.past.sort_by_key(|summary| summary.opened);
+        let (writer, _) = self.journal.core(1, &WriterOptions::default(), at(ms)).unwrap();
+        (self.worker, self.engine) = (Worker::new(writer), Engine::new(true));
+        self.jobs.clear();
+        let mut last = self.past.iter().map(|summary| summary.last).max().unwrap_or_default();
+        let mut unopened = 0;
+        for (time, from, to, message) in self.said.clone() {
+            self.open_past(&mut unopened, at(time));
+            let key = FlowKey {
+                source: format!("{from}:5060").parse().unwrap(),
+                destination: format!("{to}:5060").parse().unwrap(),
+                ..FlowKey::default()
+            };
+            let (time, transport, message) = (at(time), Transport::Udp, message.as_bytes());
+            self.engine.signalling(SipInput { time, key, transport, message });
+            self.obey();
+            last = last.max(time);
+        }
+        self.open_past(&mut unopened, Timestamp::MAX);
+        self.engine.unseen(last, at(ms));
+        self.obey();
+    }
+
+    fn open_past(&mut self, unopened: &mut usize, until: Timestamp) {
+        while let Some(summary) = self.past.get(*unopened).filter(|it| it.opened <= until) {
+            let flow = FlowRef::Recovered(u32::try_from(*unopened).unwrap());
+            self.engine.advance(summary.opened);
+            self.engine.flow_opened(flow, summary.key, summary.opened);
+            *unopened += 1;
+            self.obey();
+        }
+    }
+
+    /// Nothing happens until `ms`.
+    fn wait(&mut self, from: u64, ms: u64) {
+        for ms in (from..=ms).step_by(500) {
+            self.engine.advance(at(ms));
+            self.obey();
+        }
     }
 
     fn end(&mut self) -> Vec<Job> {
@@ -118,13 +170,20 @@ impl Scene {
                 Command::Expect(endpoint) => self.worker.expect(endpoint),
                 Command::Unexpect(endpoint) => self.worker.unexpect(endpoint),
                 Command::Report(flow, ticket) => {
-                    let found = self.worker.report(id(flow));
+                    let found = match flow {
+                        FlowRef::Core(_, id) => self.worker.report(id),
+                        FlowRef::Recovered(place) => self.past.get(place as usize).cloned(),
+                    };
                     self.engine.report(Report { flow, ticket, found });
                 }
-                Command::Release(flow, before) => {
-                    self.worker.journal().release_before(id(flow), before)
+                Command::Release(FlowRef::Core(_, id), before) => {
+                    self.worker.journal().release_before(id, before)
                 }
-                Command::Drop(flow) => assert!(self.worker.journal().forget_flow(id(flow))),
+                Command::Drop(FlowRef::Core(_, id)) => {
+                    assert!(self.worker.journal().forget_flow(id));
+                }
+                Command::Release(FlowRef::Recovered(_), _) => {}
+                Command::Drop(FlowRef::Recovered(_)) => {}
                 Command::Finish(job) => {
                     self.engine.finished(job.key);
                     self.jobs.push(*job);
@@ -132,11 +191,6 @@ impl Scene {
             }
         }
     }
-}
-
-fn id(flow: FlowRef) -> journal::FlowId {
-    let FlowRef::Core(0, id) = flow else { panic!("{flow:?}") };
-    id
 }
 
 fn at(ms: u64) -> Timestamp {
@@ -309,4 +363,79 @@ fn a_finished_call_leaves_nothing_behind() {
         (scene.engine.calls_open(), scene.engine.ownership.len(), scene.engine.flows.len()),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn a_call_goes_on_over_a_restart_as_one() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "ended", 4002, 5002);
+    scene.hang_up(500, "ended");
+    scene.set_up(1_000, "one", 4000, 5000);
+    scene.talk(1_100, 100, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.restart(10_000);
+    assert!(scene.engine.needs_recovered());
+    scene.talk(10_020, 100, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.hang_up(12_100, "one");
+    scene.wait(12_500, 15_000);
+    let calls: Vec<_> =
+        scene.jobs.iter().map(|job| job.call.as_ref().unwrap().call_id.as_str()).collect();
+    assert_eq!(calls, ["ended", "one"], "what had ended is finished again, and found to be there");
+    let flows: Vec<_> = scene.jobs[1].claims.iter().map(|claim| claim.flow).collect();
+    assert!(
+        matches!(flows[..], [FlowRef::Recovered(_), FlowRef::Core(..)]),
+        "what was before, and what came after: {flows:?}"
+    );
+    assert_eq!(scene.jobs[1].claims[0].key, scene.jobs[1].claims[1].key);
+    scene.wait(15_000, 120_000);
+    assert!(!scene.engine.needs_recovered(), "the earlier journal may go");
+    assert_eq!(scene.jobs.len(), 2);
+}
+
+#[test]
+fn a_call_that_hung_up_meanwhile_ends_at_its_last_packet() {
+    let mut scene = Scene::new();
+    scene.set_up(0, "one", 4000, 5000);
+    scene.talk(100, 100, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.restart(60_000);
+    scene.wait(60_000, 89_500);
+    assert!(scene.jobs.is_empty(), "it may go on");
+    scene.wait(90_000, 95_000);
+    let ended = scene.jobs[0].call.as_ref().unwrap().ended;
+    assert_eq!(ended, Some((at(2_080), EndReason::Interrupted)));
+    scene.wait(95_000, 200_000);
+    assert!(!scene.engine.needs_recovered());
+}
+
+#[test]
+fn audio_without_signalling_goes_on_over_a_restart_as_one() {
+    let mut scene = Scene::new();
+    scene.talk(0, 5, "192.0.2.1:4000", "192.0.2.2:5000", 8);
+    scene.talk(110, 50, "192.0.2.2:5000", "192.0.2.1:4000", 8);
+    scene.restart(3_000);
+    scene.talk(3_000, 2_000, "192.0.2.1:4000", "192.0.2.2:5000", 8);
+    scene.wait(43_500, 100_000);
+    assert_eq!(scene.jobs.len(), 1);
+    let sides: Vec<_> = scene.jobs[0].claims.iter().map(|claim| claim.side).collect();
+    assert_eq!(sides, [Side::Caller, Side::Callee, Side::Caller]);
+    scene.wait(100_000, 200_000);
+    assert!(!scene.engine.needs_recovered());
+}
+
+#[test]
+fn a_clock_that_is_behind_that_of_the_run_before_ends_its_calls_and_no_others() {
+    let mut scene = Scene::new();
+    scene.set_up(3_600_000, "before", 4000, 5000);
+    scene.talk(3_600_100, 50, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.restart(3_610_000);
+    scene.engine.end(EndReason::Interrupted);
+    scene.obey();
+    scene.engine.restart_clock(at(0));
+    let ended = scene.jobs[0].call.as_ref().unwrap().ended.unwrap();
+    assert_eq!(ended.1, EndReason::Interrupted);
+    scene.set_up(1_000, "after", 4000, 5000);
+    scene.talk(1_100, 50, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.wait(2_200, 200_000);
+    assert_eq!(scene.jobs.len(), 1, "it talks, as far as is known");
+    scene.hang_up(201_000, "after");
+    assert_eq!(scene.end().len(), 2);
 }

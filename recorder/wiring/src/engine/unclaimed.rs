@@ -1,13 +1,15 @@
 //! Media that no signalling explains: kept as a call without signalling, or let go and counted.
 //!
 //! Only audio of a static payload type (RFC 3551) is kept: what a dynamic number means, nobody has said.
-//! The two directions between a pair of endpoints are one call, so they are asked about and decided together.
+//! The two directions between a pair of endpoints are one call, so they are asked about and decided together; so are
+//! the parts of them that several runs of the recorder saw.
 
 use std::time::Duration;
 
 use base::{Formats, Side, Timestamp, sound};
 use journal::FlowSummary;
 
+use super::calls::is_one_sided;
 use super::job::{Claim, Command, Job, JobKey, Report, Ticket};
 use super::{Engine, FlowRef, Task, UNCLAIMED_EVERY};
 
@@ -39,27 +41,34 @@ impl Engine {
     }
 
     fn is_due(&self, flow: FlowRef) -> bool {
+        let asked = self.flows.get(flow).map(|entry| entry.asked);
+        let asked_lately = asked.is_some_and(|it| self.now.since(it) < IDLE) && !self.ending;
+        self.is_free(flow) && !asked_lately
+    }
+
+    fn is_free(&self, flow: FlowRef) -> bool {
         self.flows.get(flow).is_some_and(|entry| {
-            let asked_lately = self.now.since(entry.asked) < IDLE && !self.ending;
             let free = entry.busy.is_empty() && entry.pair.is_none();
-            free && !asked_lately && !self.ownership.has_owner(&entry.key, self.now)
+            free && !self.ownership.has_owner(&entry.key, self.now)
         })
     }
 
+    /// Asks about a flow and all that belong with it: its reverse, and the parts that earlier runs or other cores
+    /// saw of either.
     fn ask_unclaimed(&mut self, flow: FlowRef) {
-        let reverse =
-            self.flows.get(flow).and_then(|entry| self.flows.with_key(&entry.key.reversed()));
-        let reverse = reverse.filter(|other| *other != flow && self.is_due(*other));
-        let members = [Some(flow), reverse];
-        for member in members.into_iter().flatten() {
-            if let Some(entry) = self.flows.get_mut(member) {
+        let Some(key) = self.flows.get(flow).map(|entry| entry.key) else { return };
+        let both = self.flows.with_key(key).chain(self.flows.with_key(key.reversed()));
+        let mut members: Vec<_> = both.filter(|member| self.is_free(*member)).collect();
+        members.sort_unstable();
+        members.dedup();
+        for member in &members {
+            if let Some(entry) = self.flows.get_mut(*member) {
                 entry.asked = self.now;
                 entry.pair = Some(flow);
             }
-            self.commands.push_back(Command::Report(member, Ticket::Unclaimed(flow)));
+            self.commands.push_back(Command::Report(*member, Ticket::Unclaimed(flow)));
         }
-        self.pairs
-            .insert(flow, Pair { waiting: members.iter().flatten().count(), reports: Vec::new() });
+        self.pairs.insert(flow, Pair { waiting: members.len(), reports: Vec::new() });
     }
 
     pub(crate) fn unclaimed_report(&mut self, first: FlowRef, report: Report) {
@@ -89,8 +98,9 @@ impl Engine {
         for (flow, summary) in found() {
             let Some(entry) = self.flows.get(flow) else { continue };
             let fresh = summary.last >= entry.free_from;
+            let parts = || found().map(|(_, part)| part).filter(|part| part.key == summary.key);
             match summary.end {
-                Some(chain) if fresh && self.keep_unclaimed && is_conversation(summary) => {
+                Some(chain) if fresh && self.keep_unclaimed && is_conversation(parts) => {
                     let key = entry.key;
                     let from = entry.free_from;
                     claims.push((summary.opened.max(from), claim(flow, key, chain, from)));
@@ -105,14 +115,17 @@ impl Engine {
     fn keep(&mut self, mut claims: Vec<Claim>) {
         let Some(first) = claims.first().map(|claim| claim.flow) else { return };
         let until = self.closing_time();
-        for (index, claim) in claims.iter_mut().enumerate() {
-            claim.side = if index == 0 { Side::Caller } else { Side::Callee };
+        let caller = claims.first().map(|claim| claim.key).unwrap_or_default();
+        for claim in &mut claims {
+            claim.side = if claim.key == caller { Side::Caller } else { Side::Callee };
             claim.until = until;
             if let Some(entry) = self.flows.get_mut(claim.flow) {
                 entry.pair = Some(first);
                 entry.free_from = until;
             }
         }
+        self.totals.without_signalling += 1;
+        self.totals.one_sided += u64::from(is_one_sided(&claims));
         let flows = claims.iter().map(|claim| claim.flow).collect();
         self.media_jobs.insert(first, flows);
         let job = Job { key: JobKey::Media(first), call: None, claims };
@@ -135,9 +148,13 @@ impl Engine {
     }
 }
 
-fn is_conversation(summary: &FlowSummary) -> bool {
-    let audio = summary.rtp.and_then(|rtp| sound::static_format(rtp.payload_type));
-    audio.is_some_and(|f| f.payload_type <= AUDIO_TYPE_MAX) && summary.packets >= PACKETS_MIN
+/// Whether the parts of a flow together are audio of some length.
+fn is_conversation<'a, I: Iterator<Item = &'a FlowSummary>>(parts: impl Fn() -> I) -> bool {
+    let is_audio = |summary: &FlowSummary| {
+        let audio = summary.rtp.and_then(|rtp| sound::static_format(rtp.payload_type));
+        audio.is_some_and(|format| format.payload_type <= AUDIO_TYPE_MAX)
+    };
+    parts().any(is_audio) && parts().map(|summary| summary.packets).sum::<u64>() >= PACKETS_MIN
 }
 
 fn claim(flow: FlowRef, key: base::FlowKey, chain: journal::Locator, from: Timestamp) -> Claim {

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use base::RecordingId;
 use base::recording::Recording;
+use base::{FlowKey, RecordingId, Side};
 use dialog::EndReason;
+use hashbrown::HashMap;
 use journal::{Packets, ReadError, Reader, Window};
 use media::{CallInput, Finished, FlowInput, Params};
 use seal::{Manifest, Sealer, Signer, manifest};
@@ -24,6 +25,7 @@ pub(crate) use self::pool::Pool;
 use crate::clock;
 use crate::engine::{Claim, Job, PACKETS_MIN};
 use crate::journal_thread::Health;
+use crate::outages::Outages;
 
 /// How long a chunk may be on its way to the disk before its job gives up on it.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
@@ -64,6 +66,7 @@ pub(crate) struct Finisher {
     catalog: Mutex<Catalog>,
     node: String,
     losses: Arc<Losses>,
+    outages: Arc<Outages>,
     journals: Vec<Health>,
 }
 
@@ -78,8 +81,24 @@ impl Finisher {
     ) -> Result<Self> {
         let catalog = Mutex::new(Catalog::open(&catalog)?);
         let (sealer, losses) = (Mutex::new(sealer.map(Arc::new)), Arc::default());
-        let journals = Vec::new();
-        Ok(Self { reader, params, sealer, signer, recordings, catalog, node, losses, journals })
+        let (outages, journals) = (Arc::default(), Vec::new());
+        Ok(Self {
+            reader,
+            params,
+            sealer,
+            signer,
+            recordings,
+            catalog,
+            node,
+            losses,
+            outages,
+            journals,
+        })
+    }
+
+    /// When the recorder saw nothing is marked in the calls that were up then.
+    pub(crate) fn with_outages(self, outages: Arc<Outages>) -> Self {
+        Self { outages, ..self }
     }
 
     /// What the recorder itself loses meanwhile is noted with the calls that it may have hit.
@@ -101,7 +120,7 @@ impl Finisher {
     fn finish(&self, job: &Job) -> Result<Made> {
         let packets = self.read(&job.claims)?;
         let subject = Subject::new(job.call.as_ref(), &job.claims);
-        let flows: Vec<FlowInput<'_>> = job.claims.iter().zip(&packets).map(flow_input).collect();
+        let flows = flow_inputs(&job.claims, &packets);
         let first =
             flows.iter().filter_map(|flow| flow.packets.first()).map(|packet| packet.time).min();
         let first = first.unwrap_or_default();
@@ -119,6 +138,7 @@ impl Finisher {
         }
         let mut recording = metadata::recording(&subject, id, start, &finished, &self.node);
         self.losses.note(&mut recording);
+        self.outages.note(&mut recording);
         drop(flows);
         drop(packets);
         match kept {
@@ -220,15 +240,27 @@ fn worth_keeping(job: &Job, finished: &Finished) -> bool {
     }
 }
 
-fn flow_input<'a>((claim, packets): (&'a Claim, &'a Packets)) -> FlowInput<'a> {
-    FlowInput {
-        key: claim.key,
-        side: claim.side,
-        media: claim.media.clone(),
-        formats: claim.formats.clone(),
-        secure: claim.secure,
-        packets: packets.iter().collect(),
+/// The flows of a call. What several runs of the recorder, or several cores, saw of one flow is one again.
+fn flow_inputs<'a>(claims: &'a [Claim], packets: &'a [Packets]) -> Vec<FlowInput<'a>> {
+    let mut flows: Vec<FlowInput<'a>> = Vec::with_capacity(claims.len());
+    let mut places: HashMap<(FlowKey, Side, bool), usize> = HashMap::new();
+    for (claim, packets) in claims.iter().zip(packets) {
+        let place = *places.entry((claim.key, claim.side, claim.rtcp)).or_insert(flows.len());
+        if let Some(flow) = flows.get_mut(place) {
+            flow.packets.extend(packets.iter());
+            flow.packets.sort_by_key(|packet| packet.time);
+            continue;
+        }
+        flows.push(FlowInput {
+            key: claim.key,
+            side: claim.side,
+            media: claim.media.clone(),
+            formats: claim.formats.clone(),
+            secure: claim.secure,
+            packets: packets.iter().collect(),
+        });
     }
+    flows
 }
 
 /// What the journal could not give back is said.

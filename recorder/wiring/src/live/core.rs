@@ -135,7 +135,9 @@ impl<T: Tap> Core<T> {
 
     fn tick(&mut self, now: Timestamp) {
         self.worker.journal().seal_aged(now);
-        if let Err(trouble) = self.tap.look() {
+        let looked = self.tap.look();
+        self.lines.set_failing(looked.as_ref().is_err_and(|trouble| !is_of_link(trouble)));
+        if let Err(trouble) = looked {
             self.lines.complain(trouble);
         }
         let counts = self.tap.counts();
@@ -162,6 +164,12 @@ impl<T: Tap> Core<T> {
         let counted = Counted { at: clock::now(), ledger: self.worker.ledger().clone(), tap };
         Ended { worker: self.worker, counted }
     }
+}
+
+/// Whether it says no more than the interface's state does.
+fn is_of_link(trouble: &CaptureError) -> bool {
+    use capture::packet_socket::PacketError::{Down, Removed};
+    matches!(trouble, CaptureError::Live(Down { .. } | Removed { .. }))
 }
 
 /// Does what the dialog thread wants of a core.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use base::Ledger;
+use base::{Ledger, Timestamp};
 use capture::nic::{Counter, Statistics};
 use capture::xdp::Counters;
 use serde_json::{Value, json};
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::port::losses;
 use super::tap::TapCounts;
 use crate::conductor::Tally;
-use crate::engine::Totals;
+use crate::engine::{Refused, Totals};
+use crate::outages::Outage;
 
 /// What a live run has counted so far, or came to.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,10 @@ pub(crate) struct LiveLedger {
     pub(super) endpoints_refused: u64,
     pub(super) totals: Totals,
     pub(super) tally: Tally,
+    /// When nothing could be seen, as far as is remembered.
+    pub(super) outages: Vec<Outage>,
+    /// The newest calls that were refused.
+    pub(super) refused: Vec<Refused>,
     /// Whether the run is over: only then nothing is under way between two counts.
     pub(super) is_final: bool,
 }
@@ -131,6 +136,10 @@ impl LiveLedger {
             "recordings": self.tally.recorded,
             "incomplete": self.tally.incomplete,
             "failed": self.tally.failed,
+            "refused": self.totals.refused,
+            "evicted": self.totals.evicted,
+            "refusedCalls": self.refused,
+            "outages": self.outages,
         })
     }
 }
@@ -157,10 +166,17 @@ impl fmt::Display for LiveLedger {
         for (count, what) in [
             (self.orders_refused, "orders to capture threads refused"),
             (self.endpoints_refused, "endpoints that the kernel had no room for"),
+            (self.totals.refused, "calls refused at the recorder's limit"),
+            (self.totals.evicted, "calls without any reaction given up for others"),
         ] {
             if count > 0 {
                 writeln!(f, "{count:>12}  {what} (noted)")?;
             }
+        }
+        for outage in &self.outages {
+            let lasting = outage.until == Timestamp::MAX;
+            let until = if lasting { "now".into() } else { outage.until.to_string() };
+            writeln!(f, "  {} from {} to {until}", outage.kind.words(), outage.from)?;
         }
         let imbalances = self.imbalances();
         match (imbalances.is_empty(), self.is_final) {

@@ -77,6 +77,7 @@ pub(super) struct Lines {
     progress: AtomicU64,
     needed_from: AtomicU32,
     stop: AtomicBool,
+    failing: AtomicBool,
     counted: Mutex<Counted>,
     /// What the source says is wrong with it.
     trouble: ArrayQueue<capture::CaptureError>,
@@ -95,6 +96,7 @@ impl Lines {
             progress: AtomicU64::new(0),
             needed_from: AtomicU32::new(0),
             stop: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
             counted: Mutex::default(),
             trouble: ArrayQueue::new(16),
         }
@@ -115,8 +117,11 @@ impl Lines {
 
     /// The dialog thread's side: a message is dealt with.
     pub(super) fn give_back(&self, buffer: Vec<u8>) {
-        // As many buffers as places: there is one for it.
-        let _ = self.buffers.push(buffer);
+        // A copy that was made to give the buffer back early is small: the core would have to make it grow.
+        if buffer.capacity() >= MESSAGE_BYTES {
+            // As many buffers as places: there is one for it.
+            let _ = self.buffers.push(buffer);
+        }
     }
 
     pub(super) fn set_progress(&self, time: Timestamp) {
@@ -142,6 +147,15 @@ impl Lines {
 
     pub(super) fn is_to_stop(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// The core's side: whether its source gives nothing because of what is not the interface's state.
+    pub(super) fn set_failing(&self, failing: bool) {
+        self.failing.store(failing, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// The core's side: shows its counts, unless someone is just looking at the last ones.

@@ -3,7 +3,7 @@
 //! One pinned thread per receive queue takes frames to a journal of its own (`core`), one thread a journal writes
 //! it to the disk. SIP and the news of flows come by bounded rings (`lines`) to the dialog thread, which is the one
 //! that calls [`run`]: it drives the engine by the capture clock, sends the engine's orders to the cores (`cores`),
-//! and hands calls to the finishing pool. A second, small pool finishes what a killed predecessor left (`place`).
+//! and hands calls to the finishing pool. What a killed predecessor left is taken up first (`restart`).
 //!
 //! Invariants: a capture core waits for nobody; everything that can be full is bounded and counted by name; the
 //! ledger of the whole way (`ledger`) balances at the end, or the run has failed.
@@ -12,12 +12,16 @@ mod core;
 mod cores;
 mod ledger;
 mod lines;
+mod news;
 mod place;
 mod port;
+mod restart;
 mod service;
+mod sight;
 mod tap;
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -25,15 +29,18 @@ use base::ledger::Note;
 use base::{Ledger, Timestamp};
 use capture::nic::{Link, LinkState};
 use dialog::{EndReason, Handled, SipInput};
-use journal::WriterOptions;
+use journal::{Recovered, WriterOptions};
 
 pub(crate) use self::ledger::LiveLedger;
 
 use self::cores::{Handle, LiveCores};
 use self::lines::{Lines, Message, Opened};
+use self::news::{News, Pending, gather};
 use self::place::Place;
 use self::port::{Port, Taps};
+use self::restart::Earlier;
 use self::service::{Notify, Wish, Wishes};
+use self::sight::Sight;
 use self::tap::{Tap, TapCounts};
 use crate::clock;
 use crate::conductor::Conductor;
@@ -41,17 +48,18 @@ use crate::config::Config;
 use crate::engine::FlowRef;
 use crate::finish::Losses;
 use crate::journal_thread::JournalThread;
+use crate::recovery::Past;
 use crate::worker::Worker;
 
 /// How long the dialog thread sleeps when nothing came.
 const NAP: Duration = Duration::from_micros(500);
 /// How late a core may be before the others' news is no longer held back for it.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// News held back at once.
-const PENDING_MAX: usize = 65_536;
 /// How often cores, journals and the interface are looked at: losses are then known before a call that ended with
 /// them is finished, a second later.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often the interface's state is asked for: the kernel does not say when it changed.
+const LINK_EVERY: Duration = Duration::from_millis(10);
 /// How often the journals are asked to let go of what is finished.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 
@@ -61,6 +69,8 @@ pub(crate) struct Outcome {
     pub(crate) ledger: LiveLedger,
     /// What went wrong. Empty: nothing.
     pub(crate) troubles: Vec<String>,
+    /// Whether nothing is left that the journal is needed for.
+    is_all_stored: bool,
 }
 
 /// Checks what can be checked without starting: values, interface, keys, folders.
@@ -87,67 +97,45 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let (port, taps) = Port::open(config)?;
     eprintln!("spanreel: recording {}: {}", port.name, port.way);
     service::drop_privileges(&config.data);
-    let run = Run::start(config, port, taps, &place)?;
-    std::thread::scope(|scope| {
-        let recovery = std::thread::Builder::new()
+    // From here on, the rings see everything.
+    let began_at = clock::now();
+    let (tell, coming) = std::sync::mpsc::channel();
+    let outcome = std::thread::scope(|scope| {
+        let run = Run::start(config, port, taps, (&place, began_at), coming)?;
+        let reading = std::thread::Builder::new()
             .name("recovery".into())
-            .spawn_scoped(scope, || recover(&place))
-            .context("cannot start the thread that finishes an earlier run")?;
-        let outcome = run.until_stopped(wishes, reread, &place);
-        let recovered = recovery.join().map_err(|_| anyhow!("finishing an earlier run failed"))?;
-        outcome.map(|outcome| (outcome, recovered))
-    })
-    .and_then(|(mut outcome, recovered)| {
-        match recovered {
-            Ok(()) if outcome.ledger.tally.failed == 0 => place.discard_journal()?,
-            Ok(()) => {}
-            Err(error) => outcome.troubles.push(format!("{error:#}")),
-        }
-        Ok(outcome)
-    })
-}
-
-fn recover(place: &Place) -> Result<()> {
-    let context = "what an earlier run left in the journal is not finished; it stays there";
-    match place.recover().context(context) {
-        Ok(None) => Ok(()),
-        Ok(Some(recordings)) => {
-            eprintln!(
-                "spanreel: an earlier run was killed; {recordings} recordings were made of its journal"
-            );
-            Ok(())
-        }
-        Err(error) => {
+            .spawn_scoped(scope, || restart::read(&place, tell))
+            .context("cannot start the thread that reads what an earlier run left")?;
+        let mut outcome = run.until_stopped(wishes, reread)?;
+        let read = reading.join().map_err(|_| anyhow!("reading an earlier run's journal failed"))?;
+        let context = "what an earlier run left in the journal is not finished; it stays there";
+        if let Err(error) = read.context(context) {
             tracing::error!("{error:#}");
-            Err(error)
+            outcome.troubles.push(format!("{error:#}"));
         }
+        Ok::<_, anyhow::Error>(outcome)
+    })?;
+    if outcome.is_all_stored {
+        place.discard_journal()?;
     }
-}
-
-/// News of a core.
-enum News {
-    Message(Message),
-    Opened(Opened),
-}
-
-impl News {
-    fn time(&self) -> Timestamp {
-        match self {
-            Self::Message(message) => message.time,
-            Self::Opened(opened) => opened.time,
-        }
-    }
+    Ok(outcome)
 }
 
 /// A live run, as the dialog thread has it.
-struct Run {
+struct Run<'a> {
     config: Config,
+    place: &'a Place,
     port: Port,
     cores: LiveCores,
     journals: Vec<JournalThread>,
     conductor: Conductor,
-    /// News that is later than what all cores have told, by core.
-    pending: Vec<(usize, News)>,
+    /// News that is later than what all cores have told.
+    pending: Pending,
+    earlier: Earlier,
+    /// What the engine knows of earlier runs.
+    past: Past,
+    /// When this run began to see everything.
+    began_at: Timestamp,
     /// Malformed and refused SIP.
     notes: Ledger,
     losses: Arc<Losses>,
@@ -155,14 +143,22 @@ struct Run {
     troubles: Vec<String>,
     began: Instant,
     look_due: Instant,
+    sight: Sight,
+    link_due: Instant,
     /// Up to when losses are known.
     counted_at: Timestamp,
     release_due: Instant,
     ledger_due: Instant,
 }
 
-impl Run {
-    fn start(config: &Config, mut port: Port, taps: Taps, place: &Place) -> Result<Self> {
+impl<'a> Run<'a> {
+    fn start(
+        config: &Config,
+        mut port: Port,
+        taps: Taps,
+        (place, began_at): (&'a Place, Timestamp),
+        coming: Receiver<Recovered>,
+        ) -> Result<Self> {
         if taps.len() > usize::from(u8::MAX) + 1 {
             bail!("{} has {} queues; use at most 256 (queues = 256)", port.name, taps.len());
         }
@@ -181,17 +177,23 @@ impl Run {
         let (now, losses) = (clock::instant(), place.losses());
         Ok(Self {
             config: config.clone(),
+            place,
             port,
             cores,
             journals,
             conductor,
-            pending: Vec::new(),
+            pending: Pending::default(),
+            earlier: Earlier::Coming(coming),
+            past: Past::default(),
+            began_at,
             notes: Ledger::default(),
             losses,
             lost: 0,
             troubles: Vec::new(),
             began: now,
             look_due: now,
+            sight: Sight::new(Arc::clone(place.outages()), clock::now()),
+            link_due: now,
             counted_at: clock::now(),
             release_due: now + RELEASE_EVERY,
             ledger_due: now + every(config),
@@ -202,7 +204,6 @@ impl Run {
         mut self,
         mut wishes: Wishes,
         reread: &dyn Fn() -> Result<Config>,
-        place: &Place,
     ) -> Result<Outcome> {
         let mut notify = Notify::new();
         notify.tell("READY=1");
@@ -212,7 +213,7 @@ impl Run {
                 Some(Wish::Stop) => break,
                 Some(Wish::Reload) => {
                     notify.reloading();
-                    self.reload(reread, place);
+                    self.reload(reread);
                     notify.tell("READY=1");
                 }
                 Some(Wish::Ledger) => eprintln!("{}", self.ledger(false)),
@@ -232,6 +233,9 @@ impl Run {
 
     /// Takes what the cores have to say. True if there was something.
     fn turn(&mut self) -> bool {
+        if !self.earlier_is_told() {
+            return gather(&self.cores, &mut self.pending);
+        }
         let told = self.told_until();
         let heard = self.hear(told);
         if told >= self.conductor.engine.due() {
@@ -239,9 +243,13 @@ impl Run {
         }
         let answered = self.take_answers();
         self.conductor.collect(false);
-        self.conductor.obey(&mut self.cores);
+        self.obey();
         self.cores.send_backlogs();
         heard || answered
+    }
+
+    fn obey(&mut self) {
+        self.conductor.obey(&mut self.past.beside(&mut self.cores));
     }
 
     /// Up to when every core has told everything; or as long as there is patience with it.
@@ -252,28 +260,13 @@ impl Run {
 
     /// Gives the engine the news of all cores up to a time, in the order of time.
     fn hear(&mut self, until: Timestamp) -> bool {
-        for (core, handle) in self.cores.handles.iter().enumerate() {
-            while self.pending.len() < PENDING_MAX
-                && let Some(message) = handle.lines.messages.pop()
-            {
-                self.pending.push((core, News::Message(message)));
-            }
-            while self.pending.len() < PENDING_MAX
-                && let Some(opened) = handle.lines.opened.pop()
-            {
-                self.pending.push((core, News::Opened(opened)));
-            }
-        }
-        if self.pending.is_empty() {
-            return false;
-        }
-        self.pending.sort_by_key(|(_, news)| news.time());
-        let due = self.pending.partition_point(|(_, news)| news.time() <= until);
-        let rest = self.pending.split_off(due);
-        for (core, news) in std::mem::replace(&mut self.pending, rest) {
+        gather(&self.cores, &mut self.pending);
+        let due = self.pending.take_until(until);
+        let any = !due.is_empty();
+        for (core, news) in due {
             self.tell_engine(core, news);
         }
-        due > 0
+        any
     }
 
     fn tell_engine(&mut self, core: usize, news: News) {
@@ -282,7 +275,7 @@ impl Run {
                 let input = SipInput { time, key, transport, message: &bytes };
                 match self.conductor.engine.signalling(input) {
                     Handled::Malformed(_) => self.notes.note(Note::SipMalformed, 1),
-                    Handled::TableFull => self.notes.note(Note::SipTableFull, 1),
+                    Handled::TableFull | Handled::Refused => self.notes.note(Note::SipTableFull, 1),
                     Handled::Call(_) | Handled::NotACall => {}
                 }
                 if let Some(handle) = self.cores.handles.get(core) {
@@ -296,7 +289,7 @@ impl Run {
             }
         }
         if self.conductor.engine.has_commands() {
-            self.conductor.obey(&mut self.cores);
+            self.obey();
         }
     }
 
@@ -312,6 +305,10 @@ impl Run {
     /// What is looked at now and then. An error: it makes no sense to go on.
     fn look(&mut self) -> Result<(), ()> {
         let now = clock::instant();
+        if now >= self.link_due {
+            self.link_due = now + LINK_EVERY;
+            self.follow_interface();
+        }
         if now < self.look_due {
             return Ok(());
         }
@@ -340,6 +337,7 @@ impl Run {
         for (handle, journal) in self.cores.handles.iter().zip(&self.journals) {
             journal.release_before(handle.lines.needed_from());
         }
+        self.let_go_of_earlier();
     }
 
     /// Losses since the last look are noted for the calls that were up. When they were is known as well as the
@@ -376,7 +374,18 @@ impl Run {
         if !self.cores.handles.iter().all(Handle::is_running) {
             return Some("a capture thread has ended".into());
         }
+        if self.sight.is_removed() && self.port.is_bound_to_interface() {
+            return Some(format!("{} was removed", self.port.name));
+        }
+        None
+    }
+
+    /// What the interface cannot show is an outage for the calls that are up.
+    fn follow_interface(&mut self) {
+        let failing = self.cores.handles.iter().any(|handle| handle.lines.is_failing());
+        let mut changed = self.sight.look(failing, clock::now());
         while let Some(state) = self.port.change() {
+            changed |= self.sight.link(state, clock::now());
             let name = &self.port.name;
             match state {
                 LinkState::Running { .. } => tracing::warn!("{name} is up"),
@@ -386,19 +395,18 @@ impl Run {
                 LinkState::Down { .. } => {
                     tracing::warn!("{name} is down; recording goes on when it is up")
                 }
-                LinkState::Absent if self.port.is_bound_to_interface() => {
-                    return Some(format!("{name} was removed"));
-                }
                 LinkState::Absent => {
                     tracing::warn!("{name} was removed; recording goes on when it is back")
                 }
             }
         }
-        None
+        if changed {
+            self.place.save_outages();
+        }
     }
 
-    fn reload(&mut self, reread: &dyn Fn() -> Result<Config>, place: &Place) {
-        match self.try_reload(reread, place) {
+    fn reload(&mut self, reread: &dyn Fn() -> Result<Config>) {
+        match self.try_reload(reread) {
             Ok(()) => eprintln!("spanreel: the configuration was read again"),
             Err(error) => {
                 tracing::error!("the configuration stays as it was: {error:#}");
@@ -406,7 +414,7 @@ impl Run {
         }
     }
 
-    fn try_reload(&mut self, reread: &dyn Fn() -> Result<Config>, place: &Place) -> Result<()> {
+    fn try_reload(&mut self, reread: &dyn Fn() -> Result<Config>) -> Result<()> {
         let new = reread()?;
         new.check()?;
         let fixed = self.config.needs_restart(&new);
@@ -414,7 +422,7 @@ impl Run {
             tracing::warn!("{} changes only with a restart", fixed.join(", "));
         }
         if self.config.seal {
-            self.conductor.seal_for(place.sealer(&Config { seal: true, ..new.clone() })?);
+            self.conductor.seal_for(self.place.sealer(&Config { seal: true, ..new.clone() })?);
         }
         self.port.configure(&Config { role: self.config.role, ..new.clone() })?;
         self.conductor.engine.set_keep_unclaimed(new.keep_unclaimed);
@@ -436,6 +444,7 @@ impl Run {
                 std::thread::sleep(NAP);
             }
         }
+        self.wait_for_earlier();
         let late = self.cores.take_over();
         // The cores have told everything: nothing is held back any more.
         while self.hear(Timestamp::MAX) || self.take_answers() {}
@@ -444,7 +453,7 @@ impl Run {
         }
         self.note_losses();
         self.tell_troubles();
-        if let Err(failure) = self.conductor.end(EndReason::Interrupted, &mut self.cores) {
+        if let Err(failure) = self.end_calls() {
             self.troubles.push(format!("a call could not be finished: {failure:#}"));
         }
         let ledger = self.ledger(true);
@@ -454,6 +463,7 @@ impl Run {
             self.troubles
                 .push(format!("{failed} calls are not finished; the next run tries again"));
         }
+        let is_all_stored = ledger.tally.failed == 0 && self.is_earlier_stored();
         let Self { conductor, journals, cores, mut troubles, .. } = self;
         drop(cores);
         conductor.stop()?;
@@ -462,7 +472,12 @@ impl Run {
                 troubles.push(format!("{error:#}"));
             }
         }
-        Ok(Outcome { ledger, troubles })
+        Ok(Outcome { ledger, troubles, is_all_stored })
+    }
+
+    fn end_calls(&mut self) -> Result<()> {
+        let Self { conductor, past, cores, .. } = self;
+        conductor.end(EndReason::Interrupted, &mut past.beside(cores))
     }
 
     fn ledger(&mut self, is_final: bool) -> LiveLedger {
@@ -483,6 +498,8 @@ impl Run {
             endpoints_refused: self.cores.endpoints_refused(),
             totals: self.conductor.engine.totals(),
             tally: self.conductor.tally().clone(),
+            outages: self.place.outages().all(),
+            refused: self.conductor.engine.refused().cloned().collect(),
             is_final,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use journal::{Journal, JournalKey, SourceId};
+use journal::{Journal, JournalKey, Recovered, SourceId};
 use media::{Layout, Params};
 use seal::{Sealer, Sha256Hasher};
 use store::Recordings;
@@ -16,6 +16,7 @@ use crate::data_dir::{DataDir, node_name};
 use crate::engine::Engine;
 use crate::finish::{Finisher, Losses, Pool};
 use crate::journal_thread::Health;
+use crate::outages::Outages;
 use crate::recovery;
 
 /// The data folder, open.
@@ -25,6 +26,7 @@ pub(super) struct Place {
     journal: Journal,
     recordings: Arc<Recordings>,
     losses: Arc<Losses>,
+    outages: Arc<Outages>,
 }
 
 impl Place {
@@ -38,7 +40,9 @@ impl Place {
         let journal = Journal::open(&data.journal(), key, source_id(&config.interface))?;
         let recordings = Arc::new(Recordings::open(&data.recordings())?);
         let losses = Arc::new(Losses::default());
-        let place = Self { config: config.clone(), data, journal, recordings, losses };
+        let outages = Arc::new(Outages::default());
+        data.read_outages()?.into_iter().for_each(|outage| outages.add(outage));
+        let place = Self { config: config.clone(), data, journal, recordings, losses, outages };
         // What is wrong with the keys is said before anything is captured.
         place.sealer(config)?;
         place.data.signer()?;
@@ -69,27 +73,53 @@ impl Place {
         let places = (Arc::clone(&self.recordings), self.data.catalog());
         let finisher = Finisher::new(self.journal.reader(), params, keys, places, node_name())?
             .with_losses(self.losses())
+            .with_outages(Arc::clone(&self.outages))
             .watching(journals);
         let pool = Pool::new(finisher, Arc::clone(&self.recordings), self.data.catalog(), threads)?;
         Ok(Conductor::new(Engine::new(config.keep_unclaimed), pool))
     }
 
-    /// Finishes what a killed predecessor left in the journal. Gives the number of recordings made, if it left
-    /// anything.
+    /// What killed predecessors left in the journal, if anything.
     ///
     /// # Errors
-    /// What could not be read or stored. The journal then keeps it.
-    pub(super) fn recover(&self) -> Result<Option<u64>> {
+    /// What cannot be read; the journal keeps it.
+    pub(super) fn recovered(&self) -> Result<Option<Recovered>> {
         let recovered = self.journal.recover()?;
         if recovered.segments.is_empty() {
             self.journal.discard_earlier_runs()?;
             return Ok(None);
         }
+        Ok(Some(recovered))
+    }
+
+    /// Whether they recorded what this run records.
+    pub(super) fn is_own(&self, recovered: &Recovered) -> bool {
+        let own = source_id(&self.config.interface);
+        recovered.segments.iter().all(|segment| segment.header.source == own)
+    }
+
+    /// Finishes what was recovered, all of it as it is. Gives the number of recordings made.
+    ///
+    /// # Errors
+    /// What could not be read or stored. The journal then keeps it.
+    pub(super) fn finish(&self, recovered: Recovered) -> Result<u64> {
         let mut conductor = self.conductor(1, Vec::new())?;
-        recovery::run(&recovered, &self.journal.reader(), &mut conductor)?;
+        recovery::run(recovered, &self.journal.reader(), &mut conductor)?;
         let (_, tally) = conductor.stop()?;
         self.journal.discard_earlier_runs()?;
-        Ok(Some(tally.recorded))
+        Ok(tally.recorded)
+    }
+
+    /// When the recorder saw nothing, which finishers write into the calls that were up then.
+    pub(super) fn outages(&self) -> &Arc<Outages> {
+        &self.outages
+    }
+
+    /// For a run after this one, should this one be killed.
+    pub(super) fn save_outages(&self) {
+        if let Err(error) = self.data.write_outages(&self.outages.all()) {
+            tracing::warn!("{error:#}; should this run be killed, the next does not know of them");
+        }
     }
 
     /// Everything is stored: the journal has done its work. Nothing else may hold it any more.

@@ -15,6 +15,7 @@ mod outages;
 mod recorder;
 mod refusals;
 mod replayed;
+mod restart;
 mod rig;
 mod sipp;
 mod switch;

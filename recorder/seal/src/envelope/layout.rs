@@ -7,8 +7,11 @@ use cms::content_info::CmsVersion;
 use cms::enveloped_data::{RecipientIdentifier, RecipientInfo};
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5911, rfc6268};
-use der::asn1::{AnyRef, OctetString, OctetStringRef, SetOfVec};
-use der::{Any, Decode as _, Encode, Header, Length, Tag, TagNumber, Writer};
+use der::asn1::{AnyRef, OctetString, OctetStringRef};
+use der::{
+    Any, Decode as _, Encode, Header, Length, Reader as _, SliceReader, Tag, TagNumber,
+    Tagged as _, Writer,
+};
 use spki::AlgorithmIdentifierOwned;
 
 use super::{NONCE_BYTES, TAG_BYTES};
@@ -157,15 +160,29 @@ fn recipients(set: AnyRef<'_>) -> Result<Vec<RecipientInfo>, &'static str> {
     if set.value().len() > RECIPIENTS_BYTES_MAX {
         return Err("it has too many recipients");
     }
-    let recipients: SetOfVec<RecipientInfo> = set.decode_as().map_err(|_| malformed)?;
-    if recipients.len() > base::limits::RECIPIENTS_MAX {
+    let elements = elements(set).map_err(|_| malformed)?;
+    if elements.len() > base::limits::RECIPIENTS_MAX {
         return Err("it has too many recipients");
     }
-    let canonical = is_written_as(&recipients, &set.to_der().map_err(|_| malformed)?);
+    // Sorted by their bytes (X.690, 11.6). `SetOfVec` orders by what they mean, which is another order.
+    let (recipients, bytes): (Vec<_>, Vec<_>) = elements.into_iter().unzip();
+    let canonical = set.tag() == Tag::Set && bytes.is_sorted() && bytes.concat() == set.value();
     match canonical && recipients.iter().all(has_its_version) {
-        true => Ok(recipients.into_vec()),
+        true => Ok(recipients),
         false => Err(malformed),
     }
+}
+
+/// Each recipient, and how it is written.
+fn elements(set: AnyRef<'_>) -> der::Result<Vec<(RecipientInfo, Vec<u8>)>> {
+    let mut reader = SliceReader::new(set.value())?;
+    let mut elements = Vec::new();
+    while !reader.is_finished() {
+        let recipient = RecipientInfo::decode(&mut reader)?;
+        let bytes = recipient.to_der()?;
+        elements.push((recipient, bytes));
+    }
+    Ok(elements)
 }
 
 /// The version follows from how a recipient is named (RFC 5652, 6.2.1 and 6.2.2), and so must not be free.

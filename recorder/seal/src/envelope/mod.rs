@@ -37,3 +37,35 @@ pub(crate) type ContentKey = Zeroizing<[u8; CONTENT_KEY_BYTES]>;
 fn cipher(key: &ContentKey) -> Aes256Gcm {
     Aes256Gcm::new((&**key).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use base::Timestamp;
+
+    use super::*;
+    use crate::keys::{Algorithm, Purpose, create};
+    use crate::{Certificate, PrivateKey, Recipient};
+
+    fn key(purpose: Purpose<'_>) -> (Recipient, PrivateKey) {
+        let from = Timestamp::from_nanos(1_795_392_000_000_000_000);
+        let until = Timestamp::from_nanos(1_895_392_000_000_000_000);
+        let pair = create(purpose, Algorithm::P256, from, until).unwrap();
+        let certificate = Certificate::parse(pair.certificate.as_bytes()).unwrap();
+        let key = PrivateKey::parse(pair.private_key.as_bytes()).unwrap();
+        (Recipient::new(certificate).unwrap(), key)
+    }
+
+    /// Whatever the ephemeral keys, on which the order of the recipients would depend if it were theirs.
+    #[test]
+    fn recipients_of_one_kind_with_names_of_unlike_length_open_every_time() {
+        let (one, one_key) = key(Purpose::Recording);
+        let (other, other_key) = key(Purpose::Catalog("a-node-with-a-rather-long-name"));
+        let sealer = Sealer::new(vec![one, other]).unwrap();
+        for number in 0..50_u8 {
+            let sealed = sealer.seal(&[number]).unwrap();
+            for key in [&one_key, &other_key] {
+                assert_eq!(**open(&sealed, key).unwrap(), [number]);
+            }
+        }
+    }
+}

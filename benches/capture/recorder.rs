@@ -70,6 +70,12 @@ impl Recorder {
         self.worker.frame(frame, &mut Alone);
     }
 
+    /// A frame that comes soon.
+    #[inline]
+    pub(crate) fn ahead(&mut self, frame: &Frame<'_>) {
+        self.worker.ahead(frame);
+    }
+
     /// What a core does a few times a second.
     pub(crate) fn tick(&mut self, now: Timestamp) {
         self.worker.journal().seal_aged(now);

@@ -12,7 +12,7 @@ use benches::wire::NEAR;
 use capture::nic::Link;
 use capture::packet_socket::Options;
 use capture::xdp::{
-    Attachment, Program, Reading, Settings, Socket, SocketOptions, UtcOffset, open_sockets,
+    Attachment, Program, Reading, Settings, Socket, SocketOptions, Turn, UtcOffset, open_sockets,
 };
 use capture::{PacketSource, Poll, Source as _};
 use rustix::time::{ClockId, clock_gettime};
@@ -161,9 +161,12 @@ struct ToJournal<'a> {
 impl Taker for ToJournal<'_> {
     fn take(&mut self) -> Result<usize> {
         let (recorder, number, utc) = (&mut *self.recorder, &mut self.number, self.utc);
-        let taken = self.socket.drain(BATCH, &mut |packet| {
-            *number += 1;
-            recorder.frame(&packet.frame(utc, *number));
+        let taken = self.socket.drain_ahead(BATCH, &mut |turn, packet| match turn {
+            Turn::Soon => recorder.ahead(&packet.frame(utc, 0)),
+            Turn::Now => {
+                *number += 1;
+                recorder.frame(&packet.frame(utc, *number));
+            }
         });
         tick(self.recorder, &mut self.due);
         Ok(taken)

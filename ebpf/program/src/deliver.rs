@@ -14,9 +14,9 @@ use crate::walk::Walk;
 
 /// To the socket of the queue that the packet came by (no other may have it), or `rest` if there is none.
 #[inline(always)]
-pub fn redirect(ctx: &XdpContext, walk: &mut Walk, rest: u32) -> (u32, Reason) {
-    let reason = complete(walk);
-    if !prepend(ctx, &walk.meta) {
+pub fn redirect(ctx: &XdpContext, meta: &mut Meta, rest: u32) -> (u32, Reason) {
+    let reason = complete(meta);
+    if !prepend(ctx, meta) {
         return (rest, Reason::NoMetadata);
     }
     match SOCKETS.redirect(ctx.rx_queue_index(), u64::from(rest)) {
@@ -27,10 +27,10 @@ pub fn redirect(ctx: &XdpContext, walk: &mut Walk, rest: u32) -> (u32, Reason) {
 
 /// Completes the description; how the packet ends if all goes well.
 #[inline(always)]
-fn complete(walk: &mut Walk) -> Reason {
+fn complete(meta: &mut Meta) -> Reason {
     // SAFETY: the helper has no preconditions.
-    walk.meta.time = unsafe { bpf_ktime_get_ns() };
-    Class::from_u8(walk.meta.class).map_or(Reason::NotConfigured, Class::reason)
+    meta.time = unsafe { bpf_ktime_get_ns() };
+    Class::from_u8(meta.class).map_or(Reason::NotConfigured, Class::reason)
 }
 
 /// Puts the description in front of the packet.
@@ -53,7 +53,7 @@ fn prepend(ctx: &XdpContext, meta: &Meta) -> bool {
 /// A copy into the ring. Readers poll: a wake-up costs more than the copy.
 #[inline(always)]
 pub fn copy(ctx: &XdpContext, walk: &mut Walk) -> Reason {
-    let reason = complete(walk);
+    let reason = complete(&mut walk.meta);
     let bytes = Packet::new(ctx.ctx).frame_bytes() as usize;
     let header = |captured: usize| CopyHeader {
         meta: walk.meta,

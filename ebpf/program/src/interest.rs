@@ -94,21 +94,22 @@ pub fn found(packet: &Packet, walk: &mut Walk, class: Class) -> Result<(), Reaso
     Ok(())
 }
 
+/// Of a datagram or segment.
 #[derive(Clone, Copy)]
-struct Ports {
-    source: u16,
-    destination: u16,
+pub struct Ports {
+    pub source: u16,
+    pub destination: u16,
 }
 
 impl Ports {
     #[inline(always)]
-    fn carry_signalling(self, config: &Config) -> bool {
+    pub fn carry_signalling(self, config: &Config) -> bool {
         is_signalling(config, self.destination) || is_signalling(config, self.source)
     }
 
     /// Media never uses the ports of system services.
     #[inline(always)]
-    fn are_unprivileged(self) -> bool {
+    pub fn are_unprivileged(self) -> bool {
         self.source >= 1024 && self.destination >= 1024
     }
 }
@@ -187,7 +188,7 @@ fn looks_like_sip(start: View<8>) -> bool {
 
 /// RTP (RFC 3550, 5.1) or RTCP (6.4) by its looks; told apart as RFC 5761, 4 does it.
 #[inline(always)]
-fn looks_like_media(start: View<8>, bytes: u32) -> Option<Class> {
+pub fn looks_like_media(start: View<8>, bytes: u32) -> Option<Class> {
     if start.u8::<0>() >> 6 != 2 {
         return None;
     }

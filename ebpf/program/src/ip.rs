@@ -54,7 +54,7 @@ fn v4(packet: &Packet, walk: &mut Walk) -> Result<(), Reason> {
 
 /// RFC 4291, 2.5.5.2.
 #[inline(always)]
-fn mapped(address: u32) -> [u32; 4] {
+pub fn mapped(address: u32) -> [u32; 4] {
     [0, 0, 0xffff_u32.to_be(), address]
 }
 

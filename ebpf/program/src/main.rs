@@ -1,6 +1,6 @@
 //! The XDP program of Spanreel: picks SIP and RTP out of everything that a port carries.
 //!
-//! For each packet: walk to the innermost UDP or TCP header (`walk`, `link`, `ip`, `tunnel`), decide whether
+//! For each packet: if it is plain media, that is all (`plain`). Else walk to the innermost UDP or TCP header (`walk`, `link`, `ip`, `tunnel`), decide whether
 //! it is of interest (`interest`, `fragment`), hand it over with a description in front (`deliver`), count
 //! how it ended (`maps`). `packet` and `verifier` keep the kernel's verifier content.
 //!
@@ -21,6 +21,7 @@ mod ip;
 mod link;
 mod maps;
 mod packet;
+mod plain;
 mod tunnel;
 mod verifier;
 mod walk;
@@ -48,9 +49,13 @@ fn span(ctx: XdpContext) -> u32 {
         return XDP_DROP;
     };
     let rest = if config.flags & config_flags::PASS_REST != 0 { XDP_PASS } else { XDP_DROP };
-    let (action, reason) = match walk::to_the_end(ctx.ctx, config, walk) {
-        Ok(()) => deliver::redirect(&ctx, walk, rest),
-        Err(reason) => (rest, reason),
+    let (action, reason) = if let Some(mut meta) = plain::media(ctx.ctx, config) {
+        deliver::redirect(&ctx, &mut meta, rest)
+    } else {
+        match walk::to_the_end(ctx.ctx, config, walk) {
+            Ok(()) => deliver::redirect(&ctx, &mut walk.meta, rest),
+            Err(reason) => (rest, reason),
+        }
     };
     counters.count(reason);
     action

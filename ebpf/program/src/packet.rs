@@ -100,6 +100,13 @@ impl<const N: usize> View<N> {
         u32::from_be(self.raw32::<AT>())
     }
 
+    /// `M` of these bytes, from `AT` on.
+    #[inline(always)]
+    pub fn from<const AT: usize, const M: usize>(self) -> View<M> {
+        const { assert!(AT + M <= N, "within the view") };
+        View(self.0.wrapping_add(AT))
+    }
+
     /// Sixteen bytes as they are.
     #[inline(always)]
     pub fn address<const AT: usize>(self) -> [u32; 4] {

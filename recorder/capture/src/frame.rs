@@ -81,6 +81,16 @@ pub enum Poll {
     End,
 }
 
+/// Takes frames. A source that knows which come tells of each some frames before its turn.
+pub trait Taker {
+    /// This frame comes soon, at most some dozens after: what it needs can be fetched meanwhile. Not all are told
+    /// of, and some twice; its number is not known yet.
+    fn ahead(&mut self, frame: &Frame<'_>);
+
+    /// Its turn.
+    fn take(&mut self, frame: &Frame<'_>);
+}
+
 /// Where frames come from: a capture file, several of them, or a network interface.
 pub trait Source {
     /// Hands over what is ready, at most a batch, in order.
@@ -89,6 +99,14 @@ pub trait Source {
     /// What could not be captured or read. An error comes after every frame that could be read before it,
     /// and once: polling on goes on with what is left, which for a file is [`Poll::End`].
     fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError>;
+
+    /// The same for a taker that makes use of being told before. A source that knows nothing before tells nothing.
+    ///
+    /// # Errors
+    /// As for [`Source::poll`].
+    fn poll_ahead(&mut self, taker: &mut impl Taker) -> Result<Poll, CaptureError> {
+        self.poll(&mut |frame| taker.take(&frame))
+    }
 }
 
 #[cfg(test)]

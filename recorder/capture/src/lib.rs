@@ -23,11 +23,13 @@ pub mod merge;
 pub mod nic;
 pub mod pace;
 pub mod packet_socket;
+mod prefetch;
 pub mod write;
 pub mod xdp;
 
 pub use error::CaptureError;
 pub use file::FileSource;
-pub use frame::{Frame, LinkType, Poll, Source};
+pub use frame::{Frame, LinkType, Poll, Source, Taker};
 pub use merge::Merged;
 pub use packet_socket::PacketSource;
+pub use prefetch::{prefetch, prefetch_bytes};

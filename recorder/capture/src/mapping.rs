@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
 /// Huge pages on x86-64 and most others; memory in them is a multiple of this.
 const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -34,12 +35,33 @@ impl Mapping {
         {
             return Ok(Self { huge: true, ..mapping });
         }
-        Self::map_anonymous(bytes, MapFlags::empty())
+        let mapping = Self::map_anonymous(bytes, MapFlags::empty())?;
+        if !cfg!(miri) {
+            mapping.populate(huge)?;
+        }
+        Ok(mapping)
+    }
+
+    /// Makes all pages at once: a page fault in the capture loop is a lost packet.
+    fn populate(&self, huge: bool) -> io::Result<()> {
+        let advise = |advice| {
+            // SAFETY: the mapping is ours, and neither advice changes what is in it.
+            unsafe { madvise(self.start.as_ptr().cast(), self.bytes, advice) }
+        };
+        if huge {
+            // Those that the kernel puts together where it can (`transparent_hugepage`); it may be without.
+            let _ = advise(Advice::LinuxHugepage);
+        }
+        match advise(Advice::LinuxPopulateWrite) {
+            // Not known before Linux 5.14.
+            Err(Errno::INVAL) => Ok(()),
+            result => Ok(result?),
+        }
     }
 
     fn map_anonymous(bytes: usize, flags: MapFlags) -> io::Result<Self> {
-        // All pages at once: a page fault in the capture loop is a lost packet.
-        let populate = if cfg!(miri) { MapFlags::empty() } else { MapFlags::POPULATE };
+        let reserved = flags.contains(MapFlags::HUGETLB);
+        let populate = if reserved { MapFlags::POPULATE } else { MapFlags::empty() };
         // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
         let start = unsafe {
             mmap_anonymous(

@@ -161,6 +161,20 @@ impl Demux {
     }
 }
 
+/// The flow of a frame that is one UDP datagram, whole: a glance, before the frame's turn. Nothing of anything else.
+#[must_use]
+#[inline]
+pub fn udp_flow(frame: &Frame<'_>) -> Option<FlowKey> {
+    let network = link::network(frame.link, frame.data).ok()?;
+    let packet = ip::parse(&network, 0).ok()?;
+    if packet.protocol != ip::UDP || packet.fragment.is_some() {
+        return None;
+    }
+    let [s0, s1, d0, d1] = *packet.payload.first_chunk()?;
+    let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    Some(packet.addresses.flow(network.domain, source, destination))
+}
+
 /// What an IP datagram carries. A protocol that carries packets of its own (a tunnel) branches off here,
 /// with a domain of its own.
 #[inline]

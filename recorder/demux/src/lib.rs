@@ -28,5 +28,5 @@ mod table;
 mod tcp;
 mod udp;
 
-pub use demux::{Demux, Held};
+pub use demux::{Demux, Held, udp_flow};
 pub use packet::{Guess, Handled, Packet};

@@ -177,11 +177,40 @@ impl Counts {
     }
 }
 
+/// Packets from one stage of fetching to the next: as long as memory takes.
+const STAGE_PACKETS: usize = 4;
+
+/// Flows whose packets come soon, in a ring.
+#[derive(Default)]
+struct Coming {
+    stages: [Stage; STAGE_PACKETS],
+    at: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Stage {
+    /// Of a flow whose place in the index is on its way.
+    hash: u64,
+    /// A flow that is on its way itself.
+    slot: Option<u32>,
+}
+
+impl Coming {
+    /// Where it was noted what came a stage ago, to be replaced.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the place is kept within the ring")]
+    fn next(&mut self) -> &mut Stage {
+        self.at = (self.at + 1) % STAGE_PACKETS;
+        &mut self.stages[self.at]
+    }
+}
+
 /// All flows of one writer.
 pub(crate) struct FlowTable {
     index: Index,
     hasher: SeedableRandomState,
     slots: Vec<Flow>,
+    coming: Coming,
     flows_max: usize,
     free: u32,
     oldest: u32,
@@ -195,6 +224,7 @@ impl FlowTable {
             index: Index::new(flows_max),
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
             slots: Vec::with_capacity(flows_max),
+            coming: Coming::default(),
             flows_max,
             free: NONE,
             oldest: NONE,
@@ -207,6 +237,23 @@ impl FlowTable {
     pub(crate) fn find(&self, key: &FlowKey) -> Option<u32> {
         let hash = hash(&self.hasher, key);
         self.index.find(hash, |slot| self.at(slot).key == *key)
+    }
+
+    /// A packet of this flow comes soon. What it needs of the table is fetched in stages: its place in the index;
+    /// some packets later, with that at hand, its slot; and some later the slot is given, for what it points to.
+    #[inline]
+    pub(crate) fn ahead(&mut self, key: &FlowKey) -> Option<u32> {
+        let hash = hash(&self.hasher, key);
+        self.index.prefetch(hash);
+        let stage = self.coming.next();
+        let before = std::mem::replace(&mut stage.hash, hash);
+        let slot = self.index.find(before, |_| true).and_then(|slot| {
+            let flow = self.slots.get(slot as usize)?;
+            capture::prefetch(&flow.key);
+            capture::prefetch(&flow.generation);
+            Some(slot)
+        });
+        std::mem::replace(&mut stage.slot, slot)
     }
 
     /// A slot for a flow that is not in the table; `None` if it is full.
@@ -360,6 +407,19 @@ mod tests {
         assert_eq!(table.resolve(FlowId { slot: first, generation: 1 }), Some(first));
         assert_eq!((table.find(&key(2)), table.find(&key(3))), (Some(second), Some(third)));
         assert_eq!(table.iter().count(), 2);
+    }
+
+    #[test]
+    fn a_flow_told_of_ahead_is_found_two_stages_later_and_one_that_is_not_there_is_not() {
+        let mut table = FlowTable::new(8, 1);
+        let slots: Vec<u32> = (1..=2).map(|port| open(&mut table, port).unwrap()).collect();
+        let ports = [1, 2, 99, 1];
+        let told = ports.map(|port| table.ahead(&key(port)));
+        assert_eq!(told, [None; STAGE_PACKETS], "nothing was told of before");
+        let told = ports.map(|port| table.ahead(&key(port)));
+        assert_eq!(told, [None; STAGE_PACKETS], "their slots are on their way");
+        let told = ports.map(|port| table.ahead(&key(port)));
+        assert_eq!(told, [Some(slots[0]), Some(slots[1]), None, Some(slots[0])]);
     }
 
     #[test]

@@ -39,6 +39,14 @@ impl Index {
         }
     }
 
+    /// Has the place where this hash belongs fetched.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(entry) = self.entries.get(home(hash) & self.mask) {
+            capture::prefetch(entry);
+        }
+    }
+
     /// Adds `slot`, which is not in the index.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
         let mut place = home(hash) & self.mask;

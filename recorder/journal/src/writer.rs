@@ -139,6 +139,16 @@ impl Writer {
         self.media_in_new_chunk(slot, &packet).map(|()| appended)
     }
 
+    /// A packet of this flow comes soon, some packets after the next: what it will touch is fetched meanwhile.
+    #[inline]
+    pub fn ahead(&mut self, key: &FlowKey) {
+        if let Some(slot) = self.flows.ahead(key)
+            && let Some(open) = &self.flows.at(slot).open
+        {
+            open.prefetch();
+        }
+    }
+
     #[cold]
     fn media_of_new_flow(
         &mut self,

@@ -79,6 +79,14 @@ impl Worker {
         self.settle_notes(truncated, refused);
     }
 
+    /// This frame comes soon: what it will touch is fetched meanwhile.
+    #[inline]
+    pub fn ahead(&mut self, frame: &Frame<'_>) {
+        if let Some(flow) = demux::udp_flow(frame) {
+            self.journal.ahead(&flow);
+        }
+    }
+
     /// The capture is over: what the demultiplexer still holds comes out, and every chunk is sealed.
     pub fn finish(&mut self, surroundings: &mut impl Surroundings) {
         let mut sink = Sink::new(&mut self.journal, &self.expected, surroundings);

@@ -42,4 +42,4 @@ pub use endpoints::{Endpoints, Place, key};
 pub use error::XdpError;
 pub use program::{Attachment, Program};
 pub use settings::{Mode, Settings};
-pub use socket::{Binding, Received, Socket, SocketOptions, Statistics, open_sockets};
+pub use socket::{Binding, Received, Socket, SocketOptions, Statistics, Turn, open_sockets};

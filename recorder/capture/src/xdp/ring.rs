@@ -112,6 +112,22 @@ impl<T: Copy> Consumer<T> {
         Some(entry)
     }
 
+    /// Looks how far the ring is filled.
+    #[inline]
+    pub(super) fn refresh(&mut self) {
+        self.filled = self.parts.producer().load(Ordering::Acquire);
+    }
+
+    /// The entry that comes so many after the next one, if it was there at the last look.
+    #[inline]
+    pub(super) fn peek(&self, after: u32) -> Option<T> {
+        if after >= self.filled.wrapping_sub(self.next) {
+            return None;
+        }
+        // SAFETY: as in `pop`: it was published before the index that was acquired.
+        Some(unsafe { self.parts.entry(self.next.wrapping_add(after)).read() })
+    }
+
     /// Gives the places of all taken entries back.
     #[inline]
     pub(super) fn release(&mut self) {

@@ -73,6 +73,15 @@ pub struct Received<'a> {
     pub wire_bytes: u32,
 }
 
+/// Why a packet is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is handed over after some others.
+    Soon,
+    /// It is handed over.
+    Now,
+}
+
 impl<'a> Received<'a> {
     /// The packet as a frame: with its time in UTC, and the number that the caller counts.
     #[must_use]
@@ -171,6 +180,10 @@ fn check(what: &'static str, given: u32, min: u32, max: u32) -> Result<(), XdpEr
 }
 
 const BIND: &str = "bind to the queue";
+
+/// How many packets before its turn a packet is fetched from the memory that the kernel wrote it to, and shown.
+const FETCHED_AHEAD: u32 = 20;
+const SHOWN_AHEAD: u32 = 12;
 
 /// How long one look at the card may take, and how many packets it may find: as many as the kernel's own polling.
 const BUSY_MICROSECONDS: u32 = 20;
@@ -336,13 +349,31 @@ impl Socket {
     /// Hands over what came, at most `batch` frames (a frame in several buffers may make it a few more),
     /// then gives their memory back to the kernel; how many packets there were. Does not wait.
     pub fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize {
+        self.drain_ahead(batch, &mut |turn, packet| {
+            if turn == Turn::Now {
+                on_packet(packet);
+            }
+        })
+    }
+
+    /// The same, and shows packets some packets before their turn: most of those in one buffer, once or twice.
+    pub fn drain_ahead(
+        &mut self,
+        batch: usize,
+        on_packet: &mut impl FnMut(Turn, Received<'_>),
+    ) -> usize {
         let before = self.received;
         let mut taken = 0;
         self.fill.retry();
+        self.rx.refresh();
+        (0..FETCHED_AHEAD).for_each(|after| self.fetch(after));
+        (0..SHOWN_AHEAD).for_each(|after| self.show(after, on_packet));
         while taken < batch
             && let Some(filled) = self.rx.pop()
         {
-            self.hand_over(&filled, on_packet);
+            self.fetch(FETCHED_AHEAD);
+            self.show(SHOWN_AHEAD, on_packet);
+            self.hand_over(&filled, &mut |packet| on_packet(Turn::Now, packet));
             self.fill.push(filled.chunk);
             taken += 1;
         }
@@ -354,6 +385,25 @@ impl Socket {
             self.wake();
         }
         usize::try_from(self.received - before).unwrap_or(usize::MAX)
+    }
+
+    /// Has the packet that comes so many after the next one fetched from where the kernel wrote it.
+    #[inline]
+    fn fetch(&self, after: u32) {
+        if let Some(coming) = self.rx.peek(after) {
+            self.umem.prefetch(&coming);
+        }
+    }
+
+    /// Shows it.
+    #[inline]
+    fn show(&self, after: u32, on_packet: &mut impl FnMut(Turn, Received<'_>)) {
+        if let Some(coming) = self.rx.peek(after)
+            && let Some((meta, data)) = self.umem.look(&coming)
+        {
+            let wire_bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            on_packet(Turn::Soon, Received { meta, data, wire_bytes });
+        }
     }
 
     #[inline]

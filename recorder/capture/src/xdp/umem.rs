@@ -18,6 +18,10 @@ use zerocopy::FromBytes as _;
 use super::XdpError;
 use super::ring::{Consumer, Producer};
 use crate::mapping::Mapping;
+use crate::prefetch_bytes;
+
+/// How much of a frame is fetched before its turn: all of one with 20 ms of G.711.
+const PREFETCHED_BYTES: usize = 256;
 
 /// All frames' memory, shared by the sockets of an interface.
 #[derive(Debug)]
@@ -94,6 +98,26 @@ impl Umem {
     }
 }
 
+/// A frame that is still in a receive ring: ours to look at, and not yet to give back.
+pub(super) struct Coming(Filled);
+
+impl Umem {
+    /// Has the begin of a frame and its description fetched.
+    #[inline]
+    pub(super) fn prefetch(&self, coming: &Coming) {
+        let bytes = (coming.0.bytes as usize).min(PREFETCHED_BYTES) + META_BYTES;
+        prefetch_bytes(self.slice(&coming.0.chunk, META_BYTES, bytes).unwrap_or_default());
+    }
+
+    /// The bytes of a frame and its description, if it is all in one chunk.
+    #[inline]
+    pub(super) fn look<'a>(&'a self, coming: &'a Coming) -> Option<(Meta, &'a [u8])> {
+        let Filled { chunk, bytes, continues } = &coming.0;
+        let meta = self.meta(chunk).filter(|_| !continues)?;
+        Some((meta, self.bytes(chunk, *bytes)))
+    }
+}
+
 /// What came out of a receive ring.
 pub(super) struct Filled {
     /// The chunk, at the first byte of the packet.
@@ -102,6 +126,14 @@ pub(super) struct Filled {
     pub(super) bytes: u32,
     /// The packet goes on in the next one.
     pub(super) continues: bool,
+}
+
+impl Filled {
+    #[inline]
+    fn of(descriptor: XdpDesc) -> Self {
+        let continues = descriptor.options.contains(XdpDescOptions::XDP_PKT_CONTD);
+        Self { chunk: Chunk(descriptor.addr), bytes: descriptor.len, continues }
+    }
 }
 
 /// The receive ring of a socket.
@@ -118,9 +150,20 @@ impl RxRing {
     /// Takes the next frame: its chunk is ours from here on.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Filled> {
-        let descriptor = self.0.pop()?;
-        let continues = descriptor.options.contains(XdpDescOptions::XDP_PKT_CONTD);
-        Some(Filled { chunk: Chunk(descriptor.addr), bytes: descriptor.len, continues })
+        self.0.pop().map(Filled::of)
+    }
+
+    /// The frame that comes so many after the next one, if it was there at the last look.
+    #[inline]
+    pub(super) fn peek(&self, after: u32) -> Option<Coming> {
+        let descriptor = self.0.peek(after)?;
+        Some(Coming(Filled::of(descriptor)))
+    }
+
+    /// Looks how many frames there are.
+    #[inline]
+    pub(super) fn refresh(&mut self) {
+        self.0.refresh();
     }
 
     /// Gives the places in the ring back (not the chunks).

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use base::Timestamp;
-use capture::{CaptureError, Poll};
+use capture::{CaptureError, Frame, Poll, Taker};
 
 use super::lines::{Answer, Counted, Lines, Order};
 use super::tap::{Tap, TapCounts};
@@ -97,13 +97,10 @@ impl<T: Tap> Core<T> {
 
     #[inline]
     fn poll(&mut self) -> Poll {
-        let mut surroundings = Live { lines: &self.lines };
-        let (worker, mut last) = (&mut self.worker, None);
-        let polled = self.tap.poll(&mut |frame| {
-            worker.frame(&frame, &mut surroundings);
-            last = Some(frame.time);
-        });
-        if let Some(last) = last {
+        let surroundings = Live { lines: &self.lines };
+        let mut taking = Taking { worker: &mut self.worker, surroundings, last: None };
+        let polled = self.tap.poll_ahead(&mut taking);
+        if let Some(last) = taking.last {
             self.lines.set_progress(last);
         }
         match polled {
@@ -190,6 +187,27 @@ pub(super) fn carry_out(worker: &mut Worker, lines: &Lines, order: Order) -> Opt
         }
     }
     None
+}
+
+/// Frames on their way to the worker.
+struct Taking<'a> {
+    worker: &'a mut Worker,
+    surroundings: Live<'a>,
+    /// Time of the latest.
+    last: Option<Timestamp>,
+}
+
+impl Taker for Taking<'_> {
+    #[inline]
+    fn ahead(&mut self, frame: &Frame<'_>) {
+        self.worker.ahead(frame);
+    }
+
+    #[inline]
+    fn take(&mut self, frame: &Frame<'_>) {
+        self.worker.frame(frame, &mut self.surroundings);
+        self.last = Some(frame.time);
+    }
 }
 
 /// What a live capture core calls out to.

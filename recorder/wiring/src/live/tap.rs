@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use capture::packet_socket::{PacketError, PacketSource};
-use capture::xdp::{Copies, Received, Socket, UtcOffset};
-use capture::{CaptureError, Frame, Poll, Source};
+use capture::xdp::{Copies, Received, Socket, Turn, UtcOffset};
+use capture::{CaptureError, Frame, Poll, Source, Taker};
 
 use crate::clock;
 
@@ -135,8 +135,8 @@ impl Tap for PacketTap {
 
 /// What the XDP program selected, as it comes to user space.
 pub(super) trait Selected: Send + 'static {
-    /// Hands over at most a batch of packets; how many.
-    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize;
+    /// Hands over at most a batch of packets, and shows some before their turn; how many were handed over.
+    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Turn, Received<'_>)) -> usize;
 
     /// What came, of which `number` packets were handed over, and was lost.
     fn counts(&self, number: u64) -> TapCounts;
@@ -147,8 +147,8 @@ pub(super) trait Selected: Send + 'static {
 
 impl Selected for Socket {
     #[inline]
-    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize {
-        Self::drain(self, batch, on_packet)
+    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Turn, Received<'_>)) -> usize {
+        self.drain_ahead(batch, on_packet)
     }
 
     fn counts(&self, _: u64) -> TapCounts {
@@ -175,8 +175,8 @@ impl Selected for Socket {
 /// Of an interface that is shared with the host.
 impl Selected for Copies {
     #[inline]
-    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Received<'_>)) -> usize {
-        Self::drain(self, batch, on_packet)
+    fn drain(&mut self, batch: usize, on_packet: &mut impl FnMut(Turn, Received<'_>)) -> usize {
+        Self::drain(self, batch, &mut |packet| on_packet(Turn::Now, packet))
     }
 
     /// What did not fit the ring is in the program's own counts.
@@ -203,20 +203,40 @@ impl<S: Selected> XdpTap<S> {
     pub(super) fn new(selected: S) -> Option<Self> {
         Some(Self { selected, utc: clock::utc_offset()?, number: 0, stopped: None })
     }
-}
 
-impl<S: Selected> Source for XdpTap<S> {
     #[inline]
-    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
+    fn drain(
+        &mut self,
+        on_frame: &mut impl FnMut(Turn, &Frame<'_>),
+    ) -> Result<Poll, CaptureError> {
         let (utc, number) = (self.utc, &mut self.number);
-        let frames = self.selected.drain(BATCH, &mut |packet| {
-            *number += 1;
-            on_frame(packet.frame(utc, *number));
+        let frames = self.selected.drain(BATCH, &mut |turn, packet| {
+            *number += u64::from(turn == Turn::Now);
+            on_frame(turn, &packet.frame(utc, *number));
         });
         Ok(match (frames, self.stopped) {
             (0, Some(since)) if since.elapsed() >= LAST_FRAMES => Poll::End,
             (0, _) => Poll::Idle,
             (frames, _) => Poll::Frames(frames),
+        })
+    }
+}
+
+impl<S: Selected> Source for XdpTap<S> {
+    #[inline]
+    fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
+        self.drain(&mut |turn, frame| {
+            if turn == Turn::Now {
+                on_frame(*frame);
+            }
+        })
+    }
+
+    #[inline]
+    fn poll_ahead(&mut self, taker: &mut impl Taker) -> Result<Poll, CaptureError> {
+        self.drain(&mut |turn, frame| match turn {
+            Turn::Soon => taker.ahead(frame),
+            Turn::Now => taker.take(frame),
         })
     }
 }

@@ -15,7 +15,7 @@ use super::rig::{Namespace, in_namespace};
 use crate::nic::Link;
 use crate::xdp::{
     Attachment, Counters, Mode, Program, Reading, Received, Settings, Socket, SocketOptions,
-    Statistics, UtcOffset, XdpError, open_sockets,
+    Statistics, Turn, UtcOffset, XdpError, open_sockets,
 };
 
 const RING: u32 = 4096;
@@ -309,6 +309,35 @@ fn a_socket_that_polls_gets_every_packet() {
             assert!(number >= next.insert(flow, number + 1).unwrap_or(0), "flow {flow}");
         });
         assert_eq!(received as u64, 6_400 - wire.lost());
+        capture.assert_all_chunks_are_back();
+        Ok(())
+    });
+}
+
+#[test]
+fn packets_are_shown_before_their_turn() {
+    in_namespace(|own| {
+        let wire = Wire::new(own, "1500");
+        let mut capture = Capture::start(&Settings::default())?;
+        wire.send(0..1, 200, rtp);
+        let (mut shown, mut taken) = (Vec::new(), Vec::new());
+        for socket in &mut capture.sockets {
+            while socket.drain_ahead(64, &mut |turn, packet| {
+                let payload = &packet.data[usize::from(packet.meta.payload)..];
+                let (_, number) = flow_and_number(payload);
+                assert_eq!(payload, rtp(0, number));
+                match turn {
+                    Turn::Soon => {
+                        assert!(!taken.contains(&number), "{number} is over");
+                        shown.push(number);
+                    }
+                    Turn::Now => taken.push(number),
+                }
+            }) > 0
+            {}
+        }
+        assert_eq!(taken, (0..200).collect::<Vec<_>>());
+        assert!(shown.contains(&0), "what is there at the beginning is known: {shown:?}");
         capture.assert_all_chunks_are_back();
         Ok(())
     });

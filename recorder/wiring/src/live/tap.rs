@@ -205,10 +205,7 @@ impl<S: Selected> XdpTap<S> {
     }
 
     #[inline]
-    fn drain(
-        &mut self,
-        on_frame: &mut impl FnMut(Turn, &Frame<'_>),
-    ) -> Result<Poll, CaptureError> {
+    fn drain(&mut self, on_frame: &mut impl FnMut(Turn, &Frame<'_>)) -> Result<Poll, CaptureError> {
         let (utc, number) = (self.utc, &mut self.number);
         let frames = self.selected.drain(BATCH, &mut |turn, packet| {
             *number += u64::from(turn == Turn::Now);

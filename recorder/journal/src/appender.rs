@@ -1,29 +1,39 @@
-//! The disk's side: sealed chunks are encrypted in place, written many at a time, flushed together.
+//! The disk's side: sealed chunks are encrypted, written many at a time, flushed together.
 //!
 //! Nothing here starts a thread or reads a clock. Whoever has the appender calls [`Appender::write`] while
-//! there is something to write and [`Appender::commit`] with the time. An error leaves everything as it was
-//! but for what is already on the disk, and the next call tries again.
+//! there is something to write and [`Appender::commit`] with the time.
+//!
+//! # When the disk fails
+//!
+//! A live journal keeps every chunk in its buffer until it is durable. After an error no file that has unflushed
+//! data is trusted (fsync(2): what could not be flushed may be gone although it can still be read): what they
+//! hold of it is written again, to further parts of the same segments ([`crate::format`], "Parts"), in the
+//! second folder if there is one, else in the same. Chunks keep their places, so that nobody else notices. Only
+//! a disk that is full and has no second is simply tried again, with the same bytes in the same place. Every
+//! call tries again; how often is the caller's choice.
+//!
+//! What bounds this is the number of buffers: [`crate::WriterOptions::chunks_max`] of 4 KiB hold what comes while
+//! the disk does not take anything. A two-way call of G.711 fills 18.6 KB a second, so the default of 512 MiB a
+//! core rides out 28 s at 1,000 calls a core and 5 s at 5,000. After that the writer refuses
+//! ([`crate::Refused::JournalFull`], counted); what it has taken is not lost.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::Timestamp;
-use base::limits::{CHUNKS_PER_WRITE_MAX, COMMIT_AGE_MILLISECONDS_MAX};
+use base::disk::DiskFile;
+use base::limits::{CHUNKS_PER_WRITE_MAX, COMMIT_AGE_MILLISECONDS_MAX, JOURNAL_WRITE_BYTES_MAX};
 
-use crate::cipher::SegmentCipher;
 use crate::error::{JournalError, io_error};
-use crate::format::{SEGMENT_HEADER_BYTES, SEGMENT_HEADER_CLEAR, SegmentHeader};
 use crate::journal::Shared;
-use crate::key::random;
+use crate::part::{ADVICE, Part, PartHeader};
 use crate::pool::{Handover, Sealed};
 use crate::segments::{Segment, file_name};
+use crate::writer::WriterOptions;
 
 const COMMIT_AGE_MAX: Duration = Duration::from_millis(COMMIT_AGE_MILLISECONDS_MAX);
-const ADVICE: &str =
-    "free space on that disk or repair it; it is tried again, and what is written stays good";
 
 /// What one call wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,44 +44,65 @@ pub struct Written {
     pub bytes: u64,
 }
 
+/// How a journal does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum JournalState {
+    /// It is written to its folder.
+    #[default]
+    Writing,
+    /// It is written to its second folder, because the first failed.
+    Moved,
+    /// It cannot be written. What comes is kept in memory as long as there is some.
+    Failing {
+        /// Since when, on the clock that the appender is told.
+        since: Timestamp,
+        /// Why, and what to do: the latest error.
+        error: String,
+    },
+}
+
 /// Writes the journal of one capture core.
 ///
-/// What is sealed but not written is lost if the appender is dropped: [`Appender::sync`] first.
+/// What is sealed but not written is not written if the appender is dropped: [`Appender::sync`] first.
 pub struct Appender {
     shared: Arc<Shared>,
     core: u8,
     /// The first segment of this run.
     run: u32,
+    live: bool,
+    segment_bytes: u64,
     handover: Arc<Handover>,
     now: Timestamp,
-    current: Option<Current>,
+    /// The folder that is written to: 0, or 1 for the second.
+    folder: usize,
+    current: Option<Part>,
     /// Chunks of one segment on their way to the disk.
     batch: Batch,
-    /// The first chunk of the next segment, met while a batch was collected.
-    ahead: Option<Sealed>,
-    /// Segments that have data which is not flushed yet; the last one is the current.
-    unflushed: Vec<(Arc<Segment>, Arc<File>)>,
+    /// Chunks that come before those in the handover: taken from it already, or to be written again.
+    waiting: VecDeque<Sealed>,
+    /// Chunks that are written and not known to be durable.
+    kept: VecDeque<Sealed>,
+    kept_large: usize,
+    /// Parts that have data which is not flushed yet, in the order of segments; the last one is the current.
+    unflushed: Vec<(Arc<Segment>, Arc<dyn DiskFile>)>,
+    /// How many parts each segment has had.
+    begun: BTreeMap<u32, u32>,
     /// Whether a file was created since the folder was flushed.
-    folder_changed: bool,
+    folder_changed: [bool; 2],
     committed: Timestamp,
     /// The oldest segment of this run that is not deleted.
     oldest: u32,
+    trouble: Option<(Timestamp, String)>,
 }
 
-/// The segment being written.
-struct Current {
-    segment: Arc<Segment>,
-    file: Arc<File>,
-    /// The header, until it is written.
-    header: Option<[u8; SEGMENT_HEADER_BYTES]>,
-}
-
-/// Chunks that lie next to each other in one segment, encrypted from the moment they are in here.
+/// Chunks that lie next to each other in one segment.
 #[derive(Default)]
 struct Batch {
     chunks: Vec<Sealed>,
-    encrypted: bool,
-    /// How much of the batch is in the file.
+    /// What is to be in the file, encrypted. A repeated write repeats the same bytes, so that no nonce is used for
+    /// two texts.
+    image: Vec<u8>,
+    /// How much of it is in the file.
     written: usize,
 }
 
@@ -80,6 +111,7 @@ impl Appender {
         shared: Arc<Shared>,
         core: u8,
         first: u32,
+        options: &WriterOptions,
         handover: Arc<Handover>,
         now: Timestamp,
     ) -> Self {
@@ -87,15 +119,22 @@ impl Appender {
             shared,
             core,
             run: first,
+            live: options.live,
+            segment_bytes: options.segment_bytes_max,
             handover,
             now,
+            folder: 0,
             current: None,
-            batch: Batch { chunks: Vec::with_capacity(CHUNKS_PER_WRITE_MAX), ..Batch::default() },
-            ahead: None,
+            batch: Batch::default(),
+            waiting: VecDeque::new(),
+            kept: VecDeque::new(),
+            kept_large: 0,
             unflushed: Vec::new(),
-            folder_changed: false,
+            begun: BTreeMap::new(),
+            folder_changed: [false; 2],
             committed: now,
             oldest: first,
+            trouble: None,
         }
     }
 
@@ -108,28 +147,43 @@ impl Appender {
     /// Sealed chunks that are not written yet.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.handover.pending() + self.batch.chunks.len() + usize::from(self.ahead.is_some())
+        self.handover.pending() + self.batch.chunks.len() + self.waiting.len()
     }
 
-    /// Writes what is sealed, up to [`CHUNKS_PER_WRITE_MAX`] chunks with one system call, and gives their
-    /// buffers back. Nothing written means that nothing was waiting.
+    /// How it does. Trouble is over when everything that was written is durable.
+    #[must_use]
+    pub fn state(&self) -> JournalState {
+        match &self.trouble {
+            Some((since, error)) => JournalState::Failing { since: *since, error: error.clone() },
+            None if self.folder > 0 => JournalState::Moved,
+            None => JournalState::Writing,
+        }
+    }
+
+    /// The first folder is good again: what comes is written there.
+    pub fn move_back(&mut self) {
+        if self.folder > 0 {
+            self.folder = 0;
+            // What is written stays where it is, and is flushed there.
+            self.current = None;
+            self.batch.clear();
+        }
+    }
+
+    /// Writes what is sealed, up to [`CHUNKS_PER_WRITE_MAX`] chunks with one system call. Nothing written means
+    /// that nothing was waiting.
     ///
     /// # Errors
     /// The system refused to create or write the segment. The chunks stay here; call again.
     pub fn write(&mut self) -> Result<Written, JournalError> {
+        self.handover.slabs.prepare();
         if self.batch.chunks.is_empty() {
             self.collect();
         }
-        let Some(first) = self.batch.chunks.first() else { return Ok(Written::default()) };
-        let number = first.locator.segment();
-        if self.current.as_ref().is_none_or(|current| current.segment.id.1 != number) {
-            self.current = Some(self.create(number)?);
+        match self.write_batch() {
+            Ok(()) => Ok(self.finish_batch()),
+            Err(error) => Err(self.failed(error, false)),
         }
-        let Some(current) = &mut self.current else { return Ok(Written::default()) };
-        current.write_header()?;
-        self.batch.encrypt(&current.segment);
-        self.batch.write(current)?;
-        Ok(self.finish_batch())
     }
 
     /// Writes everything that is sealed.
@@ -148,15 +202,19 @@ impl Appender {
         }
     }
 
-    /// Flushes what is written to the disk if [`COMMIT_AGE_MILLISECONDS_MAX`] have passed since the last time;
-    /// `true` if it did. `now` is the clock of the caller's choice, which new segments carry as well.
+    /// Flushes what is written to the disk if [`COMMIT_AGE_MILLISECONDS_MAX`] have passed since the last time, or
+    /// if half of all buffers wait for it; `true` if it did. `now` is the clock of the caller's choice, which
+    /// new segments carry as well.
     ///
     /// # Errors
-    /// The system could not flush: what was written since the last success may be lost by a power cut.
+    /// The system could not flush: what was written since the last success is written again by the next calls.
     pub fn commit(&mut self, now: Timestamp) -> Result<bool, JournalError> {
         self.now = now;
         let age = now.since(self.committed).max(self.committed.since(now));
-        if age < COMMIT_AGE_MAX || self.unflushed.is_empty() {
+        let (small, large) = (&self.handover.slabs.small, &self.handover.slabs.large);
+        let scarce = self.kept.len() - self.kept_large > small.count() as usize / 2
+            || self.kept_large > large.count() as usize / 2;
+        if self.unflushed.is_empty() || !scarce && age < COMMIT_AGE_MAX {
             return Ok(false);
         }
         self.flush()?;
@@ -181,11 +239,13 @@ impl Appender {
         let current = self.current.as_ref().map_or(self.oldest, |current| current.segment.id.1);
         let mut deleted = 0;
         while self.oldest < segment.min(current) {
-            if let Some(released) = self.shared.segments.get((self.core, self.oldest)) {
-                self.shared.segments.delete(&released)?;
-                self.unflushed.retain(|(unflushed, _)| unflushed.id != released.id);
+            let id = (self.core, self.oldest);
+            if self.shared.segments.is_known(id) {
+                self.shared.segments.delete(&*self.shared.places.disk, id)?;
+                self.unflushed.retain(|(unflushed, _)| unflushed.id != id);
                 deleted += 1;
             }
+            self.begun.remove(&self.oldest);
             self.oldest += 1;
         }
         Ok(deleted)
@@ -193,248 +253,167 @@ impl Appender {
 
     /// Takes the sealed chunks that belong into one segment.
     fn collect(&mut self) {
-        while self.batch.chunks.len() < CHUNKS_PER_WRITE_MAX {
-            let Some(sealed) = self.ahead.take().or_else(|| self.handover.pop()) else { return };
+        let mut bytes = 0;
+        while self.batch.chunks.len() < CHUNKS_PER_WRITE_MAX && bytes < JOURNAL_WRITE_BYTES_MAX {
+            let Some(sealed) = self.waiting.pop_front().or_else(|| self.handover.pop()) else {
+                return;
+            };
             let other = |first: &Sealed| first.locator.segment() != sealed.locator.segment();
             if self.batch.chunks.first().is_some_and(other) {
-                self.ahead = Some(sealed);
+                self.waiting.push_front(sealed);
                 return;
             }
+            bytes += sealed.len();
             self.batch.chunks.push(sealed);
         }
     }
 
-    /// Begins a segment. Its header is written with its first chunks, because that may fail and be repeated.
-    fn create(&mut self, number: u32) -> Result<Current, JournalError> {
-        let id = (self.core, number);
-        let path = self.shared.folder.join(file_name(id));
-        let mut salt = [0; 32];
-        random(&mut salt)?;
-        let cipher = SegmentCipher::new(&self.shared.key, &salt, self.core, number);
-        let clear = SegmentHeader {
-            core: self.core,
-            segment: number,
-            run: self.run,
-            created: self.now,
-            source: self.shared.source,
-            salt,
-            key_id: self.shared.key.id(),
+    fn write_batch(&mut self) -> Result<(), JournalError> {
+        let Some(first) = self.batch.chunks.first() else { return Ok(()) };
+        let (number, offset) = (first.locator.segment(), first.locator.offset());
+        if self.current.as_ref().is_none_or(|current| current.segment.id.1 != number) {
+            self.end_segment();
+            self.current = Some(self.begin(number, offset)?);
         }
-        .encode();
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
-        let file =
-            file.map_err(|error| io_error("create the journal segment", &path, ADVICE, error))?;
-        let file = Arc::new(file);
-        let mut header = [0; SEGMENT_HEADER_BYTES];
-        header[..SEGMENT_HEADER_CLEAR].copy_from_slice(&clear);
-        header[SEGMENT_HEADER_CLEAR..].copy_from_slice(&cipher.segment_tag(&clear));
-        let segment = Arc::new(Segment::new(id, self.run, path, cipher, 0));
-        self.shared.segments.add(Arc::clone(&segment));
-        self.shared.segments.keep_open(&segment, Arc::clone(&file));
-        self.unflushed.push((Arc::clone(&segment), Arc::clone(&file)));
-        self.folder_changed = true;
-        Ok(Current { segment, file, header: Some(header) })
+        let Some(current) = &mut self.current else { return Ok(()) };
+        self.batch.encrypt(&current.segment, &self.handover);
+        current.write(&self.batch.image, offset, &mut self.batch.written)
     }
 
-    /// Publishes the batch that is in the file and gives its buffers back.
+    /// The segment that was written is full: room reserved beyond its end is not needed.
+    fn end_segment(&mut self) {
+        if let Some(current) = self.current.take()
+            && self.live
+        {
+            // It is no loss if this fails.
+            let _ = current.file.set_len(current.segment.written());
+        }
+    }
+
+    /// Begins a part of segment `number` whose first chunk is at `offset`.
+    fn begin(&mut self, number: u32, offset: u64) -> Result<Part, JournalError> {
+        let part = self.begun.get(&number).copied().unwrap_or(0);
+        let id = (self.core, number, part);
+        let path = self.shared.places.folder(self.folder).join(file_name(id));
+        let (run, created, source) = (self.run, self.now, self.shared.source);
+        let header = PartHeader { id, from: offset as u32, run, created, source };
+        let part = Part::create(&self.shared, &header, &path, path.clone())?;
+        self.begun.insert(number, id.2 + 1);
+        if self.live {
+            // If there is no room, the write will say so.
+            let _ = part.file.preallocate(self.segment_bytes);
+        }
+        self.shared.segments.add(Arc::clone(&part.segment));
+        self.shared.segments.keep_open(&part.segment, Arc::clone(&part.file));
+        self.unflushed.push((Arc::clone(&part.segment), Arc::clone(&part.file)));
+        if let Some(changed) = self.folder_changed.get_mut(self.folder) {
+            *changed = true;
+        }
+        Ok(part)
+    }
+
+    /// The batch is in the file.
     fn finish_batch(&mut self) -> Written {
         let written = Written { chunks: self.batch.chunks.len(), bytes: self.batch.written as u64 };
-        if let (Some(current), Some(last)) = (&self.current, self.batch.chunks.last()) {
-            current.segment.publish(last.locator.offset() + last.len() as u64);
-            if self.unflushed.last().is_none_or(|(unflushed, _)| unflushed.id != current.segment.id)
-            {
-                self.unflushed.push((Arc::clone(&current.segment), Arc::clone(&current.file)));
-            }
+        if let Some(current) = &self.current
+            && written.chunks > 0
+            && self.unflushed.last().is_none_or(|(last, _)| !Arc::ptr_eq(last, &current.segment))
+        {
+            self.unflushed.push((Arc::clone(&current.segment), Arc::clone(&current.file)));
         }
         for sealed in self.batch.chunks.drain(..) {
-            self.handover.give_back(sealed.memory);
+            if self.live {
+                self.kept_large += usize::from(sealed.is_large());
+                self.kept.push_back(sealed);
+            } else {
+                self.handover.give_back(sealed.memory);
+            }
         }
-        (self.batch.encrypted, self.batch.written) = (false, 0);
+        self.batch.clear();
         written
     }
 
     fn flush(&mut self) -> Result<(), JournalError> {
-        while let Some((segment, file)) = self.unflushed.first() {
-            file.sync_data().map_err(|error| {
-                io_error("flush the journal segment", &segment.path, ADVICE, error)
-            })?;
-            self.unflushed.remove(0);
+        if let Err(error) = self.try_flush() {
+            return Err(self.failed(error, true));
         }
-        if self.folder_changed {
-            let folder = &self.shared.folder;
-            self.shared
-                .handle
-                .sync_all()
-                .map_err(|error| io_error("flush", folder, ADVICE, error))?;
-            self.folder_changed = false;
+        for (segment, _) in self.unflushed.drain(..) {
+            segment.is_flushed();
         }
+        for sealed in self.kept.drain(..) {
+            self.handover.give_back(sealed.memory);
+        }
+        self.kept_large = 0;
+        self.trouble = None;
         self.committed = self.now;
         Ok(())
     }
-}
 
-impl Current {
-    fn write_header(&mut self) -> Result<(), JournalError> {
-        if let Some(header) = self.header {
-            write_at(&self.file, &mut [IoSlice::new(&header)], 0)
-                .map_err(|(_, error)| self.failed(error))?;
-            self.header = None;
+    fn try_flush(&mut self) -> Result<(), JournalError> {
+        for (segment, file) in &self.unflushed {
+            let failed =
+                |error| io_error("flush the journal segment", &segment.path, ADVICE, error);
+            file.sync_data().map_err(failed)?;
+        }
+        for (number, changed) in self.folder_changed.iter_mut().enumerate() {
+            if *changed {
+                let folder = self.shared.places.folder(number);
+                let failed = |error| io_error("flush", folder, ADVICE, error);
+                self.shared.places.disk.sync_folder(folder).map_err(failed)?;
+                *changed = false;
+            }
         }
         Ok(())
     }
 
-    fn failed(&self, error: io::Error) -> JournalError {
-        io_error("write the journal segment", &self.segment.path, ADVICE, error)
+    /// Decides how it goes on after an error.
+    fn failed(&mut self, error: JournalError, flushing: bool) -> JournalError {
+        let since = self.trouble.take().map_or(self.now, |(since, _)| since);
+        self.trouble = Some((since, error.to_string()));
+        let elsewhere = self.shared.places.folders() > 1;
+        let full = matches!(&error, JournalError::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+        if elsewhere {
+            self.folder = 1 - self.folder;
+        }
+        if elsewhere || flushing || !full {
+            self.begin_again();
+        }
+        error
+    }
+
+    /// Nothing that is not flushed is trusted: it is written again, to new parts.
+    fn begin_again(&mut self) {
+        self.current = None;
+        let written = self.kept.drain(..).chain(self.batch.chunks.drain(..));
+        let again: Vec<Sealed> = written.collect();
+        again.into_iter().rev().for_each(|sealed| self.waiting.push_front(sealed));
+        self.kept_large = 0;
+        self.batch.clear();
+        for (segment, _) in self.unflushed.drain(..) {
+            if self.live && !segment.has_durable() {
+                // All of it is in memory. A file that cannot be removed does no harm.
+                self.shared.segments.forget(&segment);
+                let _ = self.shared.places.disk.remove(&segment.path);
+            }
+        }
     }
 }
 
 impl Batch {
-    /// Encrypts once: a repeated write repeats the same bytes, so that no nonce is used for two texts.
-    fn encrypt(&mut self, segment: &Segment) {
-        if !self.encrypted {
-            for sealed in &mut self.chunks {
-                segment.cipher.seal_chunk(sealed.locator.offset(), sealed.bytes_mut());
-            }
-            self.encrypted = true;
-        }
-    }
-
-    /// Writes what of the batch is not in the file yet.
-    fn write(&mut self, current: &Current) -> Result<(), JournalError> {
-        let Some(first) = self.chunks.first() else { return Ok(()) };
-        let mut slices: Vec<IoSlice<'_>> =
-            self.chunks.iter().map(|sealed| IoSlice::new(sealed.bytes())).collect();
-        let mut rest = slices.as_mut_slice();
-        IoSlice::advance_slices(&mut rest, self.written);
-        let offset = first.locator.offset() + self.written as u64;
-        match write_at(&current.file, rest, offset) {
-            Ok(bytes) => self.written += bytes,
-            Err((bytes, error)) => {
-                self.written += bytes;
-                return Err(current.failed(error));
+    /// Encrypts what is not encrypted yet.
+    fn encrypt(&mut self, segment: &Segment, handover: &Handover) {
+        if self.image.is_empty() {
+            for sealed in &self.chunks {
+                let (offset, bytes) = (sealed.locator.offset(), sealed.payload_bytes as usize);
+                let memory = handover.slabs.bytes(&sealed.memory);
+                segment.cipher.seal_chunk(offset, memory, bytes, &mut self.image);
             }
         }
-        Ok(())
-    }
-}
-
-/// Writes all of `slices` at `offset`, and gives how much that was; on an error, how much was written before.
-fn write_at(
-    file: &File,
-    mut slices: &mut [IoSlice<'_>],
-    offset: u64,
-) -> Result<usize, (usize, io::Error)> {
-    let mut written = 0;
-    while !slices.is_empty() {
-        match rustix::io::pwritev(file, slices, offset + written as u64) {
-            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-            Ok(bytes) => {
-                written += bytes;
-                IoSlice::advance_slices(&mut slices, bytes);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err((written, error.into())),
-        }
-    }
-    Ok(written)
-}
-
-#[cfg(test)]
-mod tests {
-    use base::{FlowKey, MediaPacket};
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::{Journal, JournalKey, Packets, SourceId, Window, Writer, WriterOptions};
-
-    fn journal() -> (TempDir, Journal, Writer, Appender) {
-        let folder = tempfile::tempdir().unwrap();
-        let key = JournalKey::from_bytes([7; 32]);
-        let journal =
-            Journal::open(&folder.path().join("journal"), key, SourceId::default()).unwrap();
-        let options = WriterOptions { flows_max: 4, chunks_max: 16, ..WriterOptions::default() };
-        let (writer, appender) = journal.core(0, &options, Timestamp::ZERO).unwrap();
-        (folder, journal, writer, appender)
     }
 
-    fn fill(writer: &mut Writer, times: std::ops::Range<u64>) {
-        for time in times {
-            let packet = MediaPacket {
-                time: Timestamp::from_nanos(time),
-                payload: &[time as u8; 1_000],
-                wire_bytes: 1_000,
-            };
-            writer.media(&FlowKey::default(), packet).unwrap();
-        }
-        writer.seal_all();
-    }
-
-    fn assert_all_there(journal: &Journal, writer: &Writer, count: u64) {
-        let (_, summary) = writer.flows().next().unwrap();
-        let mut packets = Packets::default();
-        journal.reader().read(summary.end.unwrap(), Window::ALL, &mut packets).unwrap();
-        assert_eq!(packets.damaged(), []);
-        let times: Vec<u64> = packets.iter().map(|packet| packet.time.as_nanos()).collect();
-        assert_eq!(times, (0..count).collect::<Vec<_>>());
-        assert!(
-            packets.iter().all(|packet| packet.payload == [packet.time.as_nanos() as u8; 1_000])
-        );
-    }
-
-    #[test]
-    fn a_full_disk_is_told_and_what_waits_is_written_when_there_is_room() {
-        let (_folder, journal, mut writer, mut appender) = journal();
-        fill(&mut writer, 0..10);
-        appender.write_all().unwrap();
-        fill(&mut writer, 10..20);
-        let full = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
-        let current = appender.current.as_mut().unwrap();
-        let disk = std::mem::replace(&mut current.file, full);
-        for _ in 0..2 {
-            let error = appender.write().unwrap_err().to_string();
-            assert!(
-                error.contains("000-0000000000.journal") && error.contains("No space left"),
-                "{error}"
-            );
-            assert!(error.contains("free space"), "{error}");
-            assert!(appender.pending() > 0);
-        }
-        appender.current.as_mut().unwrap().file = disk;
-        appender.sync().unwrap();
-        assert_eq!(appender.pending(), 0);
-        assert_all_there(&journal, &writer, 20);
-    }
-
-    #[test]
-    fn a_write_that_stops_half_way_goes_on_where_it_stopped() {
-        let (_folder, journal, mut writer, mut appender) = journal();
-        fill(&mut writer, 0..3);
-        appender.write_all().unwrap();
-        fill(&mut writer, 3..30);
-        // As `write` does, but the system takes only the first 5,000 bytes.
-        appender.collect();
-        let current = appender.current.as_ref().unwrap();
-        appender.batch.encrypt(&current.segment);
-        let bytes: Vec<u8> =
-            appender.batch.chunks.iter().flat_map(|sealed| sealed.bytes().to_vec()).collect();
-        let offset = appender.batch.chunks[0].locator.offset();
-        write_at(&current.file, &mut [IoSlice::new(&bytes[..5_000])], offset).unwrap();
-        appender.batch.written = 5_000;
-        assert_eq!(appender.write_all().unwrap().bytes, bytes.len() as u64);
-        assert_all_there(&journal, &writer, 30);
-    }
-
-    #[test]
-    fn a_segment_that_cannot_be_created_is_tried_again() {
-        let (folder, journal, mut writer, mut appender) = journal();
-        let (path, aside) = (folder.path().join("journal"), folder.path().join("aside"));
-        std::fs::rename(&path, &aside).unwrap();
-        fill(&mut writer, 0..5);
-        let error = appender.write().unwrap_err().to_string();
-        assert!(error.contains("cannot create the journal segment"), "{error}");
-        std::fs::rename(&aside, &path).unwrap();
-        appender.sync().unwrap();
-        assert_all_there(&journal, &writer, 5);
+    fn clear(&mut self) {
+        self.image.clear();
+        self.written = 0;
     }
 }

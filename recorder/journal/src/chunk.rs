@@ -1,51 +1,36 @@
 //! An open chunk: the buffer that a flow's packets are copied into, once.
 //!
 //! The buffer has the chunk's layout from the first byte on ([`crate::format`], "A chunk in memory"), so that
-//! sealing moves it and copies nothing.
-
-use std::sync::atomic::{Ordering, compiler_fence};
+//! sealing moves it and copies nothing. The order of the stores is what a successor of a killed process relies
+//! on ([`crate::format`], "Arena").
 
 use base::{MediaPacket, Timestamp};
+use capture::memory::{Block, Slab};
 
 use crate::format::{
-    CHUNK_HEADER_BYTES, CHUNK_HEADER_CLEAR, CHUNK_OVERHEAD, ChunkHeader, TAG_BYTES, padded,
+    CHECK_AT, CHUNK_HEADER_BYTES, CHUNK_HEADER_CLEAR, CHUNK_OVERHEAD, ChunkHeader, LOCATOR_AT,
+    PAYLOAD_BYTES_AT, STATE_AT, STATE_FREE, STATE_OPEN, STATE_SEALED, TAG_BYTES, memory_check,
     put_counts,
 };
+use crate::locator::Locator;
 use crate::records::{FLOW_KEY_BYTES, MEDIA_RECORD_BYTES};
-
-/// The memory of one chunk of at most `N` bytes. A header is one cache line.
-#[repr(align(64))]
-pub(crate) struct Block<const N: usize>([u8; N]);
-
-impl<const N: usize> Block<N> {
-    /// A fresh one. The only place where chunk memory comes from: an arena that outlives the process would
-    /// hand out its blocks here, and [`crate::pool::Pool`] would recycle them as it does these.
-    pub(crate) fn allocate() -> Box<Self> {
-        const { assert!(N / MEDIA_RECORD_BYTES <= u16::MAX as usize, "the record count fits its field") };
-        const { assert!(N > CHUNK_OVERHEAD && N.is_multiple_of(16), "whole blocks fit") };
-        Box::new(Self([0; N]))
-    }
-
-    pub(crate) const fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(crate) const fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
 
 /// Whether a datagram of `bytes` bytes fits into an empty media chunk of `N` bytes.
 pub(crate) const fn fits_empty<const N: usize>(bytes: usize) -> bool {
     CHUNK_OVERHEAD + FLOW_KEY_BYTES + MEDIA_RECORD_BYTES + bytes <= N
 }
 
+/// A buffer's content is not needed any more.
+pub(crate) fn free<const N: usize>(slab: &Slab<N>, block: &mut Block<N>) {
+    slab.publish(block, STATE_AT, STATE_FREE.to_le());
+}
+
 /// How much of a chunk's room is fetched before a packet: a record's head, RTP and 20 ms of G.711.
 const ROOM_FETCHED_BYTES: usize = 180;
 
-/// A chunk that still takes records.
+/// A chunk that still takes records. All calls are given the slab that its buffer is of.
 pub(crate) struct OpenChunk<const N: usize> {
-    block: Box<Block<N>>,
+    block: Block<N>,
     /// Bytes of the block in use, header included.
     used: u32,
     span: u32,
@@ -54,44 +39,62 @@ pub(crate) struct OpenChunk<const N: usize> {
 }
 
 impl<const N: usize> OpenChunk<N> {
-    /// Opens `block` with `header` (without records) and the first payload bytes `prefix`.
-    pub(crate) fn new(mut block: Box<Block<N>>, header: &ChunkHeader, prefix: &[u8]) -> Self {
+    /// Opens `block`, which is free, with `header` (without records) and the first payload bytes `prefix`.
+    /// `stamp` is the arena's.
+    pub(crate) fn new(
+        slab: &Slab<N>,
+        mut block: Block<N>,
+        header: &ChunkHeader,
+        prefix: &[u8],
+        stamp: u64,
+    ) -> Self {
+        const { assert!(N / MEDIA_RECORD_BYTES <= u16::MAX as usize, "the record count fits its field") };
+        const { assert!(N > CHUNK_OVERHEAD && N.is_multiple_of(16), "whole blocks fit") };
         let used = CHUNK_HEADER_BYTES + prefix.len();
-        let bytes = header.encode();
-        if let Some((clear, _)) = block.0.split_first_chunk_mut() {
-            *clear = bytes;
+        let clear = ChunkHeader { payload_bytes: prefix.len() as u32, ..*header }.encode();
+        let bytes = slab.bytes_mut(&mut block);
+        if let Some((head, rest)) = bytes.split_first_chunk_mut::<CHUNK_HEADER_BYTES>() {
+            head[..CHUNK_HEADER_CLEAR].copy_from_slice(&clear);
+            head[LOCATOR_AT..CHECK_AT].fill(0);
+            head[CHECK_AT..STATE_AT].copy_from_slice(&memory_check(&clear, stamp).to_le_bytes());
+            if let Some(room) = rest.get_mut(..prefix.len()) {
+                room.copy_from_slice(prefix);
+            }
         }
-        if let Some(room) = block.0.get_mut(CHUNK_HEADER_BYTES..used) {
-            room.copy_from_slice(prefix);
-        }
-        let mut chunk = Self { block, used: used as u32, span: 0, first: header.first, records: 0 };
-        chunk.publish();
-        chunk
+        slab.publish(&mut block, STATE_AT, STATE_OPEN.to_le());
+        Self { block, used: used as u32, span: 0, first: header.first, records: 0 }
     }
 
     /// Appends a datagram; `false`, and nothing changed, if it does not fit in room or time.
     #[inline]
-    pub(crate) fn push_media(&mut self, packet: &MediaPacket<'_>) -> bool {
+    pub(crate) fn push_media(&mut self, slab: &Slab<N>, packet: &MediaPacket<'_>) -> bool {
         let Some(delta) = self.delta(packet.time) else { return false };
         let captured = packet.payload.len() as u16;
         let mut head = [0; MEDIA_RECORD_BYTES];
         head[0..4].copy_from_slice(&delta.to_le_bytes());
         head[4..6].copy_from_slice(&captured.to_le_bytes());
         head[6..8].copy_from_slice(&packet.wire_bytes.to_le_bytes());
-        self.push(delta, &head, packet.payload)
+        self.push(slab, delta, &head, packet.payload)
     }
 
     /// Appends a record of `head` and `body` that is `delta` ns after the chunk's first.
     #[inline]
-    pub(crate) fn push<const H: usize>(&mut self, delta: u32, head: &[u8; H], body: &[u8]) -> bool {
+    pub(crate) fn push<const H: usize>(
+        &mut self,
+        slab: &Slab<N>,
+        delta: u32,
+        head: &[u8; H],
+        body: &[u8],
+    ) -> bool {
         let start = self.used as usize;
         let end = start + H + body.len();
         // Blocks are whole multiples of 16, so what fits before the tag also fits when it is filled up.
         if end > N - TAG_BYTES {
             return false;
         }
+        let bytes = slab.bytes_mut(&mut self.block);
         let Some((first, rest)) =
-            self.block.0.get_mut(start..end).and_then(|room| room.split_first_chunk_mut())
+            bytes.get_mut(start..end).and_then(|room| room.split_first_chunk_mut())
         else {
             return false;
         };
@@ -100,14 +103,18 @@ impl<const N: usize> OpenChunk<N> {
         self.used = end as u32;
         self.span = self.span.max(delta);
         self.records += 1;
-        self.publish();
+        if let Some((clear, _)) = bytes.split_first_chunk_mut::<CHUNK_HEADER_CLEAR>() {
+            put_counts(clear, self.span, self.records);
+        }
+        let payload_bytes = self.payload_bytes() as u32;
+        slab.publish(&mut self.block, PAYLOAD_BYTES_AT, payload_bytes.to_le());
         true
     }
 
     /// Has what the next packet touches fetched: the header, and room for 20 ms of G.711.
     #[inline]
-    pub(crate) fn prefetch(&self) {
-        let bytes = self.block.bytes();
+    pub(crate) fn prefetch(&self, slab: &Slab<N>) {
+        let bytes = slab.bytes(&self.block);
         capture::prefetch_bytes(bytes.get(..1).unwrap_or_default());
         let (start, end) = (self.used as usize, N.min(self.used as usize + ROOM_FETCHED_BYTES));
         capture::prefetch_bytes(bytes.get(start..end).unwrap_or_default());
@@ -136,45 +143,35 @@ impl<const N: usize> OpenChunk<N> {
         Timestamp::from_nanos(self.first.as_nanos().saturating_add(self.span.into()))
     }
 
-    /// Fills the last block with zeros and gives the buffer away, with its payload's length.
-    pub(crate) fn close(mut self) -> (Box<Block<N>>, usize) {
-        let payload_bytes = padded(self.payload_bytes());
-        let end = CHUNK_HEADER_BYTES + payload_bytes;
-        if let Some(fill) = self.block.0.get_mut(self.used as usize..end) {
-            fill.fill(0);
+    /// The chunk takes no more records and lies at `locator`; gives its buffer away.
+    pub(crate) fn seal(mut self, slab: &Slab<N>, locator: Locator) -> Block<N> {
+        if let Some(place) = slab.bytes_mut(&mut self.block).get_mut(LOCATOR_AT..CHECK_AT) {
+            place.copy_from_slice(&locator.to_bits().to_le_bytes());
         }
-        self.used = end as u32;
-        self.publish();
-        (self.block, payload_bytes)
-    }
-
-    /// Gives the buffer away without what is in it.
-    pub(crate) fn discard(self) -> Box<Block<N>> {
+        slab.publish(&mut self.block, STATE_AT, STATE_SEALED.to_le());
         self.block
     }
 
-    /// Makes the header say what the buffer holds, after the records are in it.
-    #[inline]
-    fn publish(&mut self) {
-        let payload_bytes = self.used - CHUNK_HEADER_BYTES as u32;
-        let (span, records) = (self.span, self.records);
-        compiler_fence(Ordering::Release);
-        if let Some((clear, _)) = self.block.0.split_first_chunk_mut::<CHUNK_HEADER_CLEAR>() {
-            put_counts(clear, payload_bytes, span, records);
-        }
+    /// Gives the buffer away without what is in it.
+    pub(crate) fn discard(mut self, slab: &Slab<N>) -> Block<N> {
+        free(slab, &mut self.block);
+        self.block
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use base::limits::CHUNK_BYTES;
+    use capture::memory::Region;
 
     use super::*;
     use crate::format::Kind;
     use crate::locator::FlowId;
     use crate::records::{MediaRecords, well_formed};
 
-    fn open() -> OpenChunk<CHUNK_BYTES> {
+    fn open() -> (Arc<Slab<CHUNK_BYTES>>, OpenChunk<CHUNK_BYTES>) {
         let header = ChunkHeader {
             kind: Kind::Media,
             flow: FlowId { slot: 1, generation: 2 },
@@ -185,7 +182,9 @@ mod tests {
             latest_before: Timestamp::ZERO,
             previous: None,
         };
-        OpenChunk::new(Block::allocate(), &header, &[7; FLOW_KEY_BYTES])
+        let (slab, mut fresh) = Region::anonymous(CHUNK_BYTES).unwrap().slab(1).unwrap();
+        let chunk = OpenChunk::new(&slab, fresh.take().unwrap(), &header, &[7; FLOW_KEY_BYTES], 5);
+        (slab, chunk)
     }
 
     fn packet(time: u64, payload: &[u8]) -> MediaPacket<'_> {
@@ -194,41 +193,41 @@ mod tests {
 
     #[test]
     fn the_header_is_valid_after_every_record() {
-        let mut chunk = open();
+        let (slab, mut chunk) = open();
         let payload = [9; 172];
         for count in 0..22_u16 {
-            let header = ChunkHeader::decode(&{
-                let mut bytes = *chunk.block.0.first_chunk::<CHUNK_HEADER_BYTES>().unwrap();
-                // While it is open the length is exact, not filled up.
-                let exact = u32::from_le_bytes(*bytes[4..8].first_chunk().unwrap()) as usize;
-                assert_eq!(exact, FLOW_KEY_BYTES + usize::from(count) * 180);
-                bytes[4..8].copy_from_slice(&(padded(exact) as u32).to_le_bytes());
-                bytes
-            });
-            let header = header.unwrap();
+            let bytes = slab.bytes(&chunk.block).first_chunk::<CHUNK_HEADER_BYTES>().unwrap();
+            let header = ChunkHeader::decode_in_memory(bytes).unwrap();
+            assert_eq!(header.payload_bytes as usize, FLOW_KEY_BYTES + usize::from(count) * 180);
             assert_eq!((header.records, header.last()), (count, chunk.last()));
-            assert!(chunk.push_media(&packet(1_000 + u64::from(count) * 20, &payload)));
+            assert_eq!(
+                bytes[CHECK_AT..STATE_AT],
+                memory_check(bytes.first_chunk().unwrap(), 5).to_le_bytes()
+            );
+            assert!(chunk.push_media(&slab, &packet(1_000 + u64::from(count) * 20, &payload)));
         }
         assert!(
-            !chunk.push_media(&packet(2_000, &payload)),
+            !chunk.push_media(&slab, &packet(2_000, &payload)),
             "22 packets of 20 ms of G.711 fill a chunk"
         );
-        let (block, payload_bytes) = chunk.close();
-        assert_eq!(payload_bytes + CHUNK_OVERHEAD, CHUNK_BYTES);
-        let payload = &block.bytes()[CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + payload_bytes];
+        let payload_bytes = chunk.payload_bytes();
+        let block = chunk.seal(&slab, Locator::new(1, 2, 128));
+        let payload = &slab.bytes(&block)[CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + payload_bytes];
         assert!(well_formed(Kind::Media, payload, 22, Timestamp::from_nanos(1_000)));
+        assert_eq!(slab.bytes(&block)[STATE_AT..STATE_AT + 4], STATE_SEALED.to_le_bytes());
     }
 
     #[test]
     fn a_packet_before_the_first_or_too_late_is_not_taken() {
-        let mut chunk = open();
-        assert!(!chunk.push_media(&packet(999, b"early")));
-        assert!(!chunk.push_media(&packet(1_000 + (1 << 32), b"late")));
-        assert!(chunk.push_media(&packet(1_000 + u64::from(u32::MAX), b"in time")));
-        assert!(chunk.push_media(&packet(1_000, b"disordered, but not before the first")));
+        let (slab, mut chunk) = open();
+        assert!(!chunk.push_media(&slab, &packet(999, b"early")));
+        assert!(!chunk.push_media(&slab, &packet(1_000 + (1 << 32), b"late")));
+        assert!(chunk.push_media(&slab, &packet(1_000 + u64::from(u32::MAX), b"in time")));
+        assert!(chunk.push_media(&slab, &packet(1_000, b"disordered, but not before the first")));
         assert_eq!(chunk.last(), Timestamp::from_nanos(1_000 + u64::from(u32::MAX)));
-        let (block, payload_bytes) = chunk.close();
-        let payload = &block.bytes()[CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + payload_bytes];
+        let payload_bytes = chunk.payload_bytes();
+        let block = chunk.discard(&slab);
+        let payload = &slab.bytes(&block)[CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + payload_bytes];
         let (_, records) = MediaRecords::new(payload, 2, Timestamp::from_nanos(1_000)).unwrap();
         assert_eq!(records.map(|packet| packet.payload.len()).collect::<Vec<_>>(), [7, 36]);
     }

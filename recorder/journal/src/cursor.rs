@@ -1,10 +1,9 @@
 //! Reads chunks one after the other from the segments that hold them.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use base::disk::{DiskFile, read_full_at};
 use base::limits::CHUNK_BYTES;
 
 use crate::error::{Damage, DamageKind, ReadError};
@@ -20,7 +19,7 @@ use crate::segments::Segment;
 /// Reads chunk after chunk; looks a segment up only when it changes.
 pub(crate) struct Cursor<'a> {
     shared: &'a Shared,
-    open: Option<(Arc<Segment>, Arc<File>)>,
+    open: Option<(Arc<Segment>, Arc<dyn DiskFile>)>,
 }
 
 impl<'a> Cursor<'a> {
@@ -29,29 +28,41 @@ impl<'a> Cursor<'a> {
     }
 
     /// The segment of `locator` and its file, once `bytes` bytes from there are written.
-    fn segment(&mut self, locator: Locator, bytes: usize) -> Result<(&Segment, &File), ReadError> {
+    fn segment(
+        &mut self,
+        locator: Locator,
+        bytes: usize,
+    ) -> Result<(&Segment, &dyn DiskFile), ReadError> {
         let id = (locator.core(), locator.segment());
-        let open = match self.open.take().filter(|(segment, _)| segment.id == id) {
+        let end = locator.offset() + bytes as u64;
+        let holds = |segment: &Segment| {
+            let from = u64::from(segment.from);
+            segment.id == id && from <= locator.offset() && segment.written() >= end
+        };
+        let open = match self.open.take().filter(|(segment, _)| holds(segment)) {
             Some(open) => open,
             None => self.open_segment(locator)?,
         };
-        if open.0.written() < locator.offset() + bytes as u64 {
+        if open.0.written() < end {
             return Err(ReadError::NotWritten { locator });
         }
         let (segment, file) = self.open.insert(open);
-        Ok((segment, file))
+        Ok((segment, &**file))
     }
 
-    fn open_segment(&self, locator: Locator) -> Result<(Arc<Segment>, Arc<File>), ReadError> {
+    fn open_segment(
+        &self,
+        locator: Locator,
+    ) -> Result<(Arc<Segment>, Arc<dyn DiskFile>), ReadError> {
         let id = (locator.core(), locator.segment());
-        let Some(segment) = self.shared.segments.get(id) else {
+        let Some(segment) = self.shared.segments.get(locator) else {
             let begun = self.shared.segments.is_begun(id);
             return Err(match begun {
                 true => ReadError::Released { locator },
                 false => ReadError::NotWritten { locator },
             });
         };
-        match segment.file() {
+        match segment.file(&*self.shared.places.disk) {
             Ok(file) => Ok((segment, file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(ReadError::Released { locator })
@@ -145,51 +156,63 @@ impl<'a> Cursor<'a> {
         let run = self.segment(damaged, 0)?.0.run;
         let mut end = damaged.offset();
         loop {
-            let found = match self.shared.segments.get((core, number)) {
-                Some(segment) if segment.run == run => last_of_flow(&segment, flow, damaged, end)?,
-                _ => return Ok(None),
-            };
-            if found.is_some() || number == 0 {
-                return Ok(found);
+            let parts = self.shared.segments.parts((core, number));
+            if parts.is_empty() || parts.iter().any(|(_, segment)| segment.run != run) {
+                return Ok(None);
+            }
+            for (from, segment) in parts.iter().rev() {
+                if u64::from(*from) >= end {
+                    continue;
+                }
+                let found = self.last_of_flow(segment, flow, damaged, u64::from(*from)..end)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+                end = u64::from(*from);
+            }
+            if number == 0 {
+                return Ok(None);
             }
             number -= 1;
             end = u64::MAX;
         }
     }
-}
 
-/// The last chunk of `flow` in the first `end` bytes of `segment`.
-fn last_of_flow(
-    segment: &Segment,
-    flow: FlowId,
-    damaged: Locator,
-    end: u64,
-) -> Result<Option<Locator>, ReadError> {
-    let failed = |source| ReadError::Io { path: segment.path.clone(), locator: damaged, source };
-    let file = segment.file().map_err(failed)?;
-    let mut bytes = vec![0; end.min(segment.written()) as usize];
-    file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-    let (mut scan, mut last) = (Scan::new(), None);
-    while let Some(part) = scan.next(&bytes, &segment.cipher) {
-        if let Part::Chunk { offset, header } = part
-            && header.flow == flow
-        {
-            last = Some(Locator::new(segment.id.0, segment.id.1, offset as u32));
+    /// The last chunk of `flow` in a stretch of `segment`.
+    fn last_of_flow(
+        &self,
+        segment: &Segment,
+        flow: FlowId,
+        damaged: Locator,
+        stretch: std::ops::Range<u64>,
+    ) -> Result<Option<Locator>, ReadError> {
+        let failed =
+            |source| ReadError::Io { path: segment.path.clone(), locator: damaged, source };
+        let file = segment.file(&*self.shared.places.disk).map_err(failed)?;
+        let mut bytes = vec![0; stretch.end.min(segment.written()) as usize];
+        let read = read_full_at(&*file, &mut bytes, 0).map_err(failed)?;
+        bytes.truncate(read);
+        let (mut scan, mut last) = (Scan::new(stretch.start as usize), None);
+        while let Some(part) = scan.next(&bytes, &segment.cipher) {
+            if let Part::Chunk { offset, header } = part
+                && header.flow == flow
+            {
+                last = Some(Locator::new(segment.id.0, segment.id.1, offset as u32));
+            }
         }
+        Ok(last)
     }
-    Ok(last)
 }
 
 /// Fills `bytes` from `locator` on; `false` if the file has become shorter than what was written.
 fn read_at(
     segment: &Segment,
-    file: &File,
+    file: &dyn DiskFile,
     locator: Locator,
     bytes: &mut [u8],
 ) -> Result<bool, ReadError> {
-    match file.read_exact_at(bytes, locator.offset()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+    match read_full_at(file, bytes, locator.offset()) {
+        Ok(read) => Ok(read == bytes.len()),
         Err(source) => Err(ReadError::Io { path: segment.path.clone(), locator, source }),
     }
 }

@@ -38,6 +38,16 @@ pub enum JournalError {
         /// The folder.
         path: PathBuf,
     },
+    /// There is no memory for chunks.
+    #[error(
+        "no memory for the journal of capture core {core}: {source}; free memory, or give it fewer buffers"
+    )]
+    Memory {
+        /// The core.
+        core: u8,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A second writer for the same capture core.
     #[error("capture core {core} already has a journal writer; give each core its own number")]
     CoreTaken {
@@ -161,6 +171,8 @@ pub enum DamageKind {
     TornTail,
     /// A chunk that is still wanted, and all before it, went with its segment.
     Gone,
+    /// The memory of a killed run is not what it should be: what was only there is lost.
+    Arena,
 }
 
 impl fmt::Display for Damage {
@@ -171,6 +183,7 @@ impl fmt::Display for Damage {
             DamageKind::Records => "chunk with contradictory records refused",
             DamageKind::TornTail => "interrupted write set aside",
             DamageKind::Gone => "released although it is still wanted",
+            DamageKind::Arena => "memory of a killed run that makes no sense set aside",
         };
         write!(f, "{}: {what}, {} bytes at offset {}", self.path.display(), self.bytes, self.offset)
     }

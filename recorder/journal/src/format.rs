@@ -17,9 +17,19 @@
 //! | 24 | 8 | time of creation |
 //! | 32 | 32 | salt: random, fresh for each segment |
 //! | 64 | 8 | key id: which journal key |
-//! | 72 | 8 | zero |
+//! | 72 | 4 | where the first chunk of this part is, in units of 16 bytes; 0 if it follows the header |
+//! | 76 | 4 | part: 0, or how many files were begun for this segment before |
 //! | 80 | 32 | source: what was captured, in the caller's terms |
 //! | 112 | 16 | tag over bytes 0..112 |
+//!
+//! # Parts
+//!
+//! A segment is one file as long as nothing goes wrong. After an error, what is not known to be durable is
+//! written again to another file of the same segment, and on restart what a killed run had not written yet is:
+//! its next part, `CCC-NNNNNNNNNN.P.journal`, with a salt of its own, each chunk at the offset that it has in the
+//! segment (the room before the first is a hole). Of two chunks at one offset, which are the same chunk, that in
+//! the later part counts. Parts of one segment may be in different folders: the journal's own and its second.
+//! A file `.CCC-NNNNNNNNNN.P.journal.new` was not finished: it is ignored, and removed.
 //!
 //! # Chunk: 64-byte header, payload, 16-byte tag
 //!
@@ -58,7 +68,7 @@
 //! A segment's key is HKDF-SHA256 (RFC 5869) of the journal key with the segment's salt, and the text
 //! `spanreel journal segment v1`, the core (1 byte) and the segment number (4 bytes) as information. The
 //! nonce is the chunk's offset (8 bytes, 0 for the segment header) and what the tag covers (4 bytes: 0 segment
-//! header, 1 chunk header, 2 payload). An offset is used once: a segment is never reopened for writing.
+//! header, 1 chunk header, 2 payload). An offset is used once per key: a file is never reopened for writing.
 //!
 //! # Recovery
 //!
@@ -69,9 +79,43 @@
 //!
 //! # A chunk in memory
 //!
-//! An open chunk has the same layout in its buffer: the header without its tag, `payload bytes` counting what
-//! is used (not yet filled up to 16), the payload in clear. A record's bytes are stored first, then the counts
-//! in the header, length last, so that a buffer which outlives its process ends with its last whole record.
+//! A chunk has the same layout in its buffer, in clear, until it is durable; it is encrypted on its way to the
+//! file, not in place. `payload bytes` is what is used (not filled up to 16), and instead of the tag there is:
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 48 | 8 | locator, 0 while it is open |
+//! | 56 | 4 | check: of the arena's stamp and bytes 8..40 and 46 |
+//! | 60 | 4 | state: 0 free, 1 open, 2 sealed |
+//!
+//! # Arena, version 1
+//!
+//! The buffers of one core are a region that outlives the process, `CCC-NNNNNNNNNN.arena` (core, run), on tmpfs:
+//! words of 8 bytes as the machine has them, then the buffers. It never leaves the machine, nor a reboot.
+//!
+//! | word | what |
+//! |---|---|
+//! | 0 | `SPANAREN` |
+//! | 1 | format version, 1 |
+//! | 2 | core |
+//! | 3 | run |
+//! | 4 | stamp: random |
+//! | 5 | buffers of [`limits::CHUNK_BYTES`], from byte 4,096 on |
+//! | 6 | buffers of [`LARGE_CHUNK_BYTES`], after them, from the next multiple of 4,096 on |
+//! | 7..11 | source |
+//! | 11 | check: of the words before |
+//! | 16 | number of the segment that the latest sealed chunk is in, at least the run |
+//! | 24 | packets and messages taken |
+//!
+//! A process may be killed between any two instructions; what it stored before the last of them is there, in
+//! order. A buffer's header and flow key are stored before its state says that it is open; a record's bytes
+//! before the length that covers them; a locator before the state says that it is sealed, and that before
+//! anything refers to the locator; a chunk is durable before the state says that its buffer is free. So a
+//! successor finds every record up to the last length stored, and knows a chunk that is in a segment as well by
+//! what no two chunks of a run share: its flow and the chunk before it. Of the counts it believes the length
+//! alone, and that only as far as whole records go; nothing it reads there makes it do more than leave a buffer
+//! out. What is missing in the segments it writes to them as further parts, and removes the arena when they are
+//! durable: killed on the way, it does the same again.
 
 use base::Timestamp;
 use base::limits::{self, LARGE_CHUNK_BYTES};
@@ -96,6 +140,20 @@ pub(crate) const CHUNK_OVERHEAD: usize = CHUNK_HEADER_BYTES + TAG_BYTES;
 /// First bytes of a chunk.
 pub(crate) const CHUNK_MAGIC: [u8; 4] = *b"Chnk";
 const SEGMENT_MAGIC: [u8; 8] = *b"SPANJRNL";
+/// In memory: where a chunk's length is,
+pub(crate) const PAYLOAD_BYTES_AT: usize = 4;
+/// its place in the segments,
+pub(crate) const LOCATOR_AT: usize = 48;
+/// its check,
+pub(crate) const CHECK_AT: usize = 56;
+/// and its state.
+pub(crate) const STATE_AT: usize = 60;
+/// A buffer in which nothing is needed.
+pub(crate) const STATE_FREE: u32 = 0;
+/// A chunk that takes records.
+pub(crate) const STATE_OPEN: u32 = 1;
+/// A chunk with a place.
+pub(crate) const STATE_SEALED: u32 = 2;
 
 const _: () = assert!(limits::CHUNK_BYTES.is_multiple_of(ALIGNMENT), "chunks stay aligned");
 const _: () = assert!(LARGE_CHUNK_BYTES.is_multiple_of(ALIGNMENT), "chunks stay aligned");
@@ -120,6 +178,10 @@ pub struct SegmentHeader {
     pub created: Timestamp,
     /// What was captured.
     pub source: SourceId,
+    /// Where the first chunk of this part is, bytes from the begin of the file.
+    pub(crate) from: u32,
+    /// How many files were begun for this segment before.
+    pub(crate) part: u32,
     pub(crate) salt: [u8; 32],
     pub(crate) key_id: KeyId,
 }
@@ -150,13 +212,17 @@ pub enum SegmentFault {
         "has an altered or damaged segment header, so that none of it can be read; restore the file"
     )]
     Altered,
-    /// Core or number in the header differ from those of the file's name.
-    #[error("belongs to core {core}, segment {segment}: the file was renamed; name it so again")]
+    /// Core, number or part in the header differ from those of the file's name.
+    #[error(
+        "belongs to core {core}, segment {segment}, part {part}: the file was renamed; name it so again"
+    )]
     Misnamed {
         /// The core in the header.
         core: u8,
         /// The number in the header.
         segment: u32,
+        /// The part in the header.
+        part: u32,
     },
 }
 
@@ -172,6 +238,9 @@ impl SegmentHeader {
         bytes[24..32].copy_from_slice(&self.created.as_nanos().to_le_bytes());
         bytes[32..64].copy_from_slice(&self.salt);
         bytes[64..72].copy_from_slice(&self.key_id.0);
+        let from = if self.from as usize == SEGMENT_HEADER_BYTES { 0 } else { self.from };
+        bytes[72..76].copy_from_slice(&(from / ALIGNMENT as u32).to_le_bytes());
+        bytes[76..80].copy_from_slice(&self.part.to_le_bytes());
         bytes[80..112].copy_from_slice(&self.source.0);
         bytes
     }
@@ -186,6 +255,7 @@ impl SegmentHeader {
             return Err(SegmentFault::Version(version));
         }
         let core = u8::try_from(u32_at(bytes, 12)).map_err(|_| SegmentFault::Altered)?;
+        let from = u32_at(bytes, 72).saturating_mul(ALIGNMENT as u32);
         Ok(Self {
             core,
             segment: u32_at(bytes, 16),
@@ -194,6 +264,8 @@ impl SegmentHeader {
             salt: array_at(bytes, 32),
             key_id: KeyId(array_at(bytes, 64)),
             source: SourceId(array_at(bytes, 80)),
+            from: from.max(SEGMENT_HEADER_BYTES as u32),
+            part: u32_at(bytes, 76),
         })
     }
 }
@@ -243,16 +315,22 @@ impl ChunkHeader {
         let previous = self.previous.map_or(0, Locator::to_bits);
         bytes[32..40].copy_from_slice(&previous.to_le_bytes());
         bytes[46] = self.kind as u8;
-        put_counts(&mut bytes, self.payload_bytes, self.span, self.records);
+        put_counts(&mut bytes, self.span, self.records);
+        put_payload_bytes(&mut bytes, self.payload_bytes);
         bytes
     }
 
     /// Reads a header; `None` if it cannot be one. Its tag is not looked at.
     pub(crate) fn decode(bytes: &[u8; CHUNK_HEADER_BYTES]) -> Option<Self> {
-        let payload_bytes = u32_at(bytes, 4);
+        let whole = |header: &Self| (header.payload_bytes as usize).is_multiple_of(ALIGNMENT);
+        Self::decode_in_memory(bytes).filter(whole)
+    }
+
+    /// Reads the header of a chunk in memory; `None` if it cannot be one.
+    pub(crate) fn decode_in_memory(bytes: &[u8; CHUNK_HEADER_BYTES]) -> Option<Self> {
+        let payload_bytes = u32_at(bytes, PAYLOAD_BYTES_AT);
         let sane = bytes[0..4] == CHUNK_MAGIC
             && (payload_bytes as usize) <= LARGE_CHUNK_BYTES - CHUNK_OVERHEAD
-            && (payload_bytes as usize).is_multiple_of(ALIGNMENT)
             && bytes[47] == 0;
         if !sane {
             return None;
@@ -275,17 +353,32 @@ impl ChunkHeader {
     }
 }
 
-/// Stores the fields that change with each record, length last.
+/// Stores the fields that change with each record, but for the length.
 #[inline]
-pub(crate) fn put_counts(
-    header: &mut [u8; CHUNK_HEADER_CLEAR],
-    payload_bytes: u32,
-    span: u32,
-    records: u16,
-) {
+pub(crate) fn put_counts(header: &mut [u8; CHUNK_HEADER_CLEAR], span: u32, records: u16) {
     header[40..44].copy_from_slice(&span.to_le_bytes());
     header[44..46].copy_from_slice(&records.to_le_bytes());
-    header[4..8].copy_from_slice(&payload_bytes.to_le_bytes());
+}
+
+/// Stores the length.
+pub(crate) fn put_payload_bytes(header: &mut [u8; CHUNK_HEADER_CLEAR], payload_bytes: u32) {
+    header[PAYLOAD_BYTES_AT..PAYLOAD_BYTES_AT + 4].copy_from_slice(&payload_bytes.to_le_bytes());
+}
+
+/// What bytes 56..60 of a chunk in memory are: changed by whatever changes the header of an opened chunk, and
+/// by another arena's stamp. Not a checksum against an attacker.
+pub(crate) fn memory_check(header: &[u8; CHUNK_HEADER_CLEAR], stamp: u64) -> u32 {
+    let words = [u64_at(header, 8), u64_at(header, 16), u64_at(header, 24), u64_at(header, 32)];
+    let sum = words.into_iter().chain([u64::from(header[46])]).fold(stamp, mix);
+    (mix(sum, stamp) >> 32) as u32
+}
+
+/// One word more in a checksum (the finisher of MurmurHash3, public domain).
+pub(crate) const fn mix(sum: u64, word: u64) -> u64 {
+    let mut mixed = (sum ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^= mixed >> 33;
+    mixed = mixed.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    mixed ^ (mixed >> 33)
 }
 
 /// `payload_bytes` rounded up to whole blocks.
@@ -294,15 +387,15 @@ pub(crate) const fn padded(payload_bytes: usize) -> usize {
 }
 
 /// `N` bytes of a header at `at`, which is a constant within it.
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(array_at(bytes, at))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array_at(bytes, at))
 }
 
@@ -343,6 +436,8 @@ mod tests {
             salt: [1; 32],
             key_id: KeyId([2; 8]),
             source: SourceId([3; 32]),
+            from: 4_096,
+            part: 2,
         };
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[..SEGMENT_HEADER_CLEAR].copy_from_slice(&header.encode());

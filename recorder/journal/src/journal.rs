@@ -1,70 +1,76 @@
 //! A journal: the folder, its lock and key, and who writes and reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Timestamp;
-use rustix::fs::FlockOperation;
+use base::disk::{FolderLock, create_folders};
 
 use crate::appender::Appender;
-use crate::error::{JournalError, io_error};
+use crate::arena::{Arena, ArenaHeader};
+use crate::error::{Damage, DamageKind, JournalError, io_error};
 use crate::format::SourceId;
 use crate::key::{JournalKey, random};
+use crate::leftover::{Leftover, save};
+use crate::places::Places;
 use crate::pool::Handover;
 use crate::reader::Reader;
 use crate::recover::{Recovered, recover};
-use crate::segments::{SegmentId, Segments, delete_file, parse_file_name};
+use crate::segments::{PartId, Segments, delete_file, is_hidden_name, parse_file_name};
 use crate::tail::Tail;
 use crate::writer::{Writer, WriterOptions};
 
 /// No run gets here: 2^31 segments are 128 PiB.
 const SEGMENT_NUMBER_MAX: u32 = u32::MAX / 2;
+const ADVICE: &str = "check its owner and disk";
 
 /// An open journal. One process has it at a time; its writers, appenders and readers keep it open.
 pub struct Journal {
     shared: Arc<Shared>,
-    /// The segments of earlier runs.
-    found: Mutex<BTreeMap<SegmentId, PathBuf>>,
+    /// What earlier runs left.
+    found: Mutex<Found>,
     /// The first free segment number of each core that has one.
     next: BTreeMap<u8, u32>,
     taken: Mutex<BTreeSet<u8>>,
 }
 
+/// What earlier runs left.
+struct Found {
+    segments: BTreeMap<PartId, PathBuf>,
+    /// Names of arenas.
+    arenas: Vec<String>,
+}
+
 /// What every part of a journal needs.
 pub(crate) struct Shared {
-    pub(crate) folder: PathBuf,
+    pub(crate) places: Places,
     pub(crate) key: JournalKey,
     pub(crate) source: SourceId,
     pub(crate) segments: Segments,
-    /// The folder itself; its lock is held as long as it is open.
-    pub(crate) handle: File,
+    /// Nobody else has the folders.
+    _locks: Vec<FolderLock>,
 }
 
 impl Journal {
-    /// Opens the journal in `folder`, which is made if it does not exist. `source` goes into each new segment.
-    /// Segments of earlier runs stay as they are until [`Journal::recover`] reads them and
-    /// [`Journal::discard_earlier_runs`] deletes them.
+    /// Opens the journal in `places` (a folder's path will do), which is made if it does not exist. `source`
+    /// goes into each new segment. What earlier runs left stays as it is until [`Journal::recover`] reads it and
+    /// [`Journal::discard_earlier_runs`] deletes it.
     ///
     /// # Errors
-    /// The folder cannot be made, read or locked, or another process has it open.
-    pub fn open(folder: &Path, key: JournalKey, source: SourceId) -> Result<Self, JournalError> {
-        let failed =
-            |error| io_error("open the journal in", folder, "check its owner and disk", error);
-        fs::create_dir_all(folder).map_err(failed)?;
-        let handle = File::open(folder).map_err(failed)?;
-        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(JournalError::Busy { path: folder.to_owned() });
-            }
-            locked => locked.map_err(|error| failed(error.into()))?,
-        }
-        let found = find_segments(folder)?;
-        // Segments are sorted, so the last of each core decides.
-        let next = found.keys().map(|(core, segment)| (*core, segment + 1)).collect();
+    /// A folder cannot be made, read or locked, or another process has it open.
+    pub fn open(
+        places: impl Into<Places>,
+        key: JournalKey,
+        source: SourceId,
+    ) -> Result<Self, JournalError> {
+        let places = places.into();
+        let locks = lock_folders(&places)?;
+        let found = Found { segments: find_segments(&places)?, arenas: find_arenas(&places)? };
+        let next = next_numbers(&places, &found)?;
         let segments = Segments::default();
-        let shared = Shared { folder: folder.to_owned(), key, source, segments, handle };
+        let shared = Shared { places, key, source, segments, _locks: locks };
         let taken = Mutex::default();
         Ok(Self { shared: Arc::new(shared), found: Mutex::new(found), next, taken })
     }
@@ -73,24 +79,37 @@ impl Journal {
     /// that may wait for the disk. `now` becomes the time of the first segment.
     ///
     /// # Errors
-    /// The core has a writer already, or the system gives no random bytes.
+    /// The core has a writer already, there is no memory, or the system gives no random bytes.
     pub fn core(
         &self,
         core: u8,
         options: &WriterOptions,
         now: Timestamp,
     ) -> Result<(Writer, Appender), JournalError> {
-        let mut seed = [0; 8];
+        let (mut seed, mut stamp) = ([0; 8], [0; 8]);
         random(&mut seed)?;
-        if !self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(core) {
+        random(&mut stamp)?;
+        if !lock(&self.taken).insert(core) {
             return Err(JournalError::CoreTaken { core });
         }
         let options = options.in_range();
         let first = self.next.get(&core).copied().unwrap_or(0);
-        let handover = Arc::new(Handover::new(options.chunks_max, options.large_chunks_max));
-        let tail = Tail::new(core, first, options.segment_bytes_max, Arc::clone(&handover));
-        let writer = Writer::new(&options, tail, &handover, u64::from_le_bytes(seed));
-        let appender = Appender::new(Arc::clone(&self.shared), core, first, handover, now);
+        let header = ArenaHeader {
+            core,
+            run: first,
+            stamp: u64::from_ne_bytes(stamp),
+            small: options.chunks_max as u32,
+            large: options.large_chunks_max as u32,
+            source: self.shared.source,
+        };
+        let (arena, tails, buffers) = Arena::make(&header, self.shared.places.arena.as_ref())
+            .map_err(|source| JournalError::Memory { core, source })?;
+        let handover = Arc::new(Handover::new(buffers.slabs));
+        let pools = (handover.small(buffers.small), handover.large(buffers.large));
+        let tail = Tail::new(core, first, options.segment_bytes_max, Arc::clone(&handover), tails);
+        let writer = Writer::new(&options, tail, pools, arena, u64::from_le_bytes(seed));
+        let shared = Arc::clone(&self.shared);
+        let appender = Appender::new(shared, core, first, &options, handover, now);
         Ok((writer, appender))
     }
 
@@ -100,27 +119,60 @@ impl Journal {
         Reader::new(Arc::clone(&self.shared))
     }
 
-    /// Reads the segments of earlier runs, checks all of them, and makes them readable.
+    /// Reads what earlier runs left, checks all of it, and makes it readable. What a killed run had in memory
+    /// only, in an arena that outlived it, is first written to segments of that run.
     ///
     /// # Errors
-    /// A segment cannot be read from the disk, is of another version or key, or is no segment. Damage within
-    /// one is no error: it is in the result.
+    /// A segment cannot be read from the disk, is of another version or key, or is no segment; or what was in
+    /// memory cannot be written (it stays there). Damage within a segment is no error: it is in the result.
     pub fn recover(&self) -> Result<Recovered, JournalError> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        recover(&self.shared, &found)
+        let mut found = lock(&self.found);
+        let Found { segments, arenas } = &mut *found;
+        let mut damaged = Vec::new();
+        if let Some(shelf) = &self.shared.places.arena {
+            while let Some(name) = arenas.last() {
+                let path = shelf.path(name);
+                let failed =
+                    |error| io_error("read what a killed run left in", &path, ADVICE, error);
+                match Leftover::open(shelf.kept(name).map_err(failed)?).map_err(failed)? {
+                    Some(leftover) => save(&self.shared, &leftover, &path, segments)?,
+                    None => {
+                        let (offset, bytes, kind) = (0, 0, DamageKind::Arena);
+                        damaged.push(Damage { path: path.clone(), offset, bytes, kind });
+                    }
+                }
+                shelf.remove(name).map_err(failed)?;
+                arenas.pop();
+            }
+        }
+        recover(&self.shared, segments, damaged)
     }
 
-    /// Deletes the segments of earlier runs: everything in them is finished and stored. Gives their number.
+    /// Deletes what earlier runs left: everything in it is finished and stored. Gives the number of segments'
+    /// files.
     ///
     /// # Errors
     /// A file cannot be deleted; it stays, as do those after it.
     pub fn discard_earlier_runs(&self) -> Result<usize, JournalError> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut deleted = 0;
-        while let Some(entry) = found.first_entry() {
-            match self.shared.segments.get(*entry.key()) {
-                Some(segment) => self.shared.segments.delete(&segment)?,
-                None => delete_file(entry.get())?,
+        let mut found = lock(&self.found);
+        if let Some(shelf) = &self.shared.places.arena {
+            for name in found.arenas.drain(..) {
+                match shelf.remove(&name) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(io_error("delete", &shelf.path(&name), ADVICE, error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let (disk, mut deleted) = (&*self.shared.places.disk, 0);
+        while let Some(entry) = found.segments.first_entry() {
+            let (core, segment, _) = *entry.key();
+            delete_file(disk, entry.get())?;
+            for (_, known) in self.shared.segments.parts((core, segment)) {
+                if known.path == *entry.get() {
+                    self.shared.segments.forget(&known);
+                }
             }
             entry.remove();
             deleted += 1;
@@ -129,17 +181,73 @@ impl Journal {
     }
 }
 
-fn find_segments(folder: &Path) -> Result<BTreeMap<SegmentId, PathBuf>, JournalError> {
-    let failed = |error| io_error("list the journal in", folder, "check its owner and disk", error);
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let Some(id) = name.and_then(parse_file_name) else { continue };
-        if id.1 >= SEGMENT_NUMBER_MAX {
-            return Err(JournalError::SegmentNumber { path });
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the folders and locks them.
+fn lock_folders(places: &Places) -> Result<Vec<FolderLock>, JournalError> {
+    let mut locks = Vec::new();
+    for folder in (0..places.folders()).map(|number| places.folder(number)) {
+        let failed = |error| io_error("open the journal in", folder, ADVICE, error);
+        create_folders(&*places.disk, folder, 0o700).map_err(failed)?;
+        match places.disk.lock_folder(folder) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(JournalError::Busy { path: folder.to_owned() });
+            }
+            locked => locks.push(locked.map_err(failed)?),
         }
-        found.insert(id, path);
+    }
+    Ok(locks)
+}
+
+/// The parts of segments in all folders. Files that were not finished are removed.
+fn find_segments(places: &Places) -> Result<BTreeMap<PartId, PathBuf>, JournalError> {
+    let mut found = BTreeMap::new();
+    for folder in (0..places.folders()).map(|number| places.folder(number)) {
+        let failed = |error| io_error("list the journal in", folder, ADVICE, error);
+        for entry in places.disk.list(folder).map_err(failed)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            let path = folder.join(name);
+            if is_hidden_name(name) {
+                delete_file(&*places.disk, &path)?;
+            }
+            let Some(id) = parse_file_name(name) else { continue };
+            if id.1 >= SEGMENT_NUMBER_MAX {
+                return Err(JournalError::SegmentNumber { path });
+            }
+            found.insert(id, path);
+        }
     }
     Ok(found)
+}
+
+fn find_arenas(places: &Places) -> Result<Vec<String>, JournalError> {
+    let Some(shelf) = &places.arena else { return Ok(Vec::new()) };
+    let failed = |error| io_error("list", &shelf.path(""), ADVICE, error);
+    Ok(shelf.names().map_err(failed)?.into_iter().filter(|name| name.ends_with(".arena")).collect())
+}
+
+/// The first number of each core that no segment has, nor will have when arenas are read.
+fn next_numbers(places: &Places, found: &Found) -> Result<BTreeMap<u8, u32>, JournalError> {
+    let mut next = BTreeMap::new();
+    let mut raise = |core: u8, number: u32| {
+        let known = next.entry(core).or_insert(0);
+        *known = number.max(*known);
+    };
+    for (core, segment, _) in found.segments.keys() {
+        raise(*core, segment + 1);
+    }
+    for (shelf, name) in
+        places.arena.iter().flat_map(|shelf| found.arenas.iter().map(move |name| (shelf, name)))
+    {
+        let path = shelf.path(name);
+        let failed = |error| io_error("read what a killed run left in", &path, ADVICE, error);
+        if let Some(left) = Leftover::open(shelf.kept(name).map_err(failed)?).map_err(failed)?
+            && left.tail < SEGMENT_NUMBER_MAX
+        {
+            raise(left.header.core, left.tail + 1 + left.segments_needed());
+        }
+    }
+    Ok(next)
 }

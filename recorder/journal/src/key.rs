@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{Context, SHA256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::{JournalError, io_error};
@@ -47,11 +47,10 @@ impl JournalKey {
     /// Which key this is.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        let mut hash = Sha256::new();
+        let mut hash = Context::new(&SHA256);
         hash.update(b"spanreel journal key id v1");
-        hash.update(self.0);
-        let digest: [u8; 32] = hash.finalize().into();
-        KeyId(digest.first_chunk().copied().unwrap_or_default())
+        hash.update(&self.0);
+        KeyId(hash.finish().as_ref().first_chunk().copied().unwrap_or_default())
     }
 
     pub(crate) const fn bytes(&self) -> &[u8; KEY_BYTES] {

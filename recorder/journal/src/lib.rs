@@ -7,10 +7,11 @@
 //! - [`Journal`]: a folder, its lock, its key; hands out the parts.
 //! - [`Writer`]: the capture core's half. Looks the flow up, copies the packet once into the flow's open chunk,
 //!   seals chunks that are full or old and hands their buffers over.
-//! - [`Appender`]: the disk's half. Encrypts chunks in place, writes many at a time, flushes them together,
-//!   deletes what is released.
+//! - [`Appender`]: the disk's half. Encrypts chunks, writes many at a time, flushes them together, writes them
+//!   again elsewhere if that fails, deletes what is released.
 //! - [`Reader`]: walks a flow's chain of chunks backwards and decrypts what a call claims of it.
-//! - [`Recovered`]: what an earlier run left behind, for replay.
+//! - [`Recovered`]: what an earlier run left behind, for replay: on the disk, and in the memory of its buffers
+//!   if that outlives the process ([`Places::arena`]).
 //!
 //! The bytes on the disk are described in [`mod@format`].
 //!
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod appender;
+mod arena;
 mod chunk;
 mod cipher;
 mod cursor;
@@ -35,8 +37,11 @@ pub mod format;
 mod index;
 mod journal;
 mod key;
+mod leftover;
 mod locator;
 mod packets;
+mod part;
+mod places;
 mod pool;
 mod reader;
 pub mod records;
@@ -47,14 +52,16 @@ mod segments;
 mod tail;
 mod writer;
 
-pub use appender::{Appender, Written};
+pub use appender::{Appender, JournalState, Written};
 pub use error::{Damage, DamageKind, JournalError, ReadError, Refused};
 pub use flows::{FlowSummary, RtpHint};
 pub use format::{SegmentFault, SegmentHeader, SourceId};
 pub use journal::Journal;
 pub use key::{JournalKey, KeyId};
+pub use leftover::{ArenaInspection, inspect_arena};
 pub use locator::{FlowId, Locator};
 pub use packets::{Packets, Window};
+pub use places::Places;
 pub use reader::{Chain, ChunkRef, Reader};
 pub use records::SignallingMessage;
 pub use recover::{Recovered, RecoveredFlow, RecoveredSegment};

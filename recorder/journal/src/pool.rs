@@ -6,31 +6,29 @@
 use std::sync::Arc;
 
 use base::limits::{CHUNK_BYTES, LARGE_CHUNK_BYTES};
+use capture::memory::{Block, Fresh, Slab};
 use crossbeam::queue::ArrayQueue;
 
-use crate::chunk::Block;
-use crate::format::CHUNK_OVERHEAD;
+use crate::chunk::free;
+use crate::format::{CHUNK_OVERHEAD, padded};
 use crate::locator::Locator;
-
-/// The memory of most media chunks.
-pub(crate) type Small = Block<CHUNK_BYTES>;
-/// The memory of signalling chunks and of large datagrams.
-pub(crate) type Large = Block<LARGE_CHUNK_BYTES>;
 
 /// A sealed chunk's memory.
 pub(crate) enum Memory {
-    Small(Box<Small>),
-    Large(Box<Large>),
+    /// Of most media chunks.
+    Small(Block<CHUNK_BYTES>),
+    /// Of signalling chunks and of large datagrams.
+    Large(Block<LARGE_CHUNK_BYTES>),
 }
 
-impl From<Box<Small>> for Memory {
-    fn from(block: Box<Small>) -> Self {
+impl From<Block<CHUNK_BYTES>> for Memory {
+    fn from(block: Block<CHUNK_BYTES>) -> Self {
         Self::Small(block)
     }
 }
 
-impl From<Box<Large>> for Memory {
-    fn from(block: Box<Large>) -> Self {
+impl From<Block<LARGE_CHUNK_BYTES>> for Memory {
+    fn from(block: Block<LARGE_CHUNK_BYTES>) -> Self {
         Self::Large(block)
     }
 }
@@ -38,6 +36,7 @@ impl From<Box<Large>> for Memory {
 /// A chunk that takes no more records, on its way to the disk.
 pub(crate) struct Sealed {
     pub(crate) locator: Locator,
+    /// What is used of it, not filled up.
     pub(crate) payload_bytes: u32,
     pub(crate) memory: Memory,
 }
@@ -45,49 +44,65 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// Bytes in the file.
     pub(crate) const fn len(&self) -> usize {
-        self.payload_bytes as usize + CHUNK_OVERHEAD
+        padded(self.payload_bytes as usize) + CHUNK_OVERHEAD
     }
 
-    /// Header, payload, tag.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        let whole = match &self.memory {
-            Memory::Small(block) => block.bytes(),
-            Memory::Large(block) => block.bytes(),
-        };
-        whole.get(..self.len()).unwrap_or_default()
+    pub(crate) const fn is_large(&self) -> bool {
+        matches!(self.memory, Memory::Large(_))
+    }
+}
+
+/// All buffers of one core.
+#[derive(Clone)]
+pub(crate) struct Slabs {
+    pub(crate) small: Arc<Slab<CHUNK_BYTES>>,
+    pub(crate) large: Arc<Slab<LARGE_CHUNK_BYTES>>,
+}
+
+impl Slabs {
+    /// A buffer's bytes.
+    pub(crate) fn bytes<'a>(&'a self, memory: &'a Memory) -> &'a [u8] {
+        match memory {
+            Memory::Small(block) => self.small.bytes(block),
+            Memory::Large(block) => self.large.bytes(block),
+        }
     }
 
-    /// Header, payload, tag.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        let length = self.len();
-        let whole = match &mut self.memory {
-            Memory::Small(block) => block.bytes_mut(),
-            Memory::Large(block) => block.bytes_mut(),
-        };
-        whole.get_mut(..length).unwrap_or_default()
+    /// Brings memory into being before it is needed. If there is none, the writer will say so.
+    pub(crate) fn prepare(&self) {
+        let _ = self.small.prepare();
+        let _ = self.large.prepare();
     }
 }
 
 /// What a writer and its appender share.
 pub(crate) struct Handover {
+    pub(crate) slabs: Slabs,
     sealed: ArrayQueue<Sealed>,
-    small: Arc<ArrayQueue<Box<Small>>>,
-    large: Arc<ArrayQueue<Box<Large>>>,
+    small: Arc<ArrayQueue<Block<CHUNK_BYTES>>>,
+    large: Arc<ArrayQueue<Block<LARGE_CHUNK_BYTES>>>,
 }
 
 impl Handover {
-    /// For `small` and `large` buffers; both at least 1.
-    pub(crate) fn new(small: usize, large: usize) -> Self {
+    /// For the buffers of `slabs`; at least 1 of each size.
+    pub(crate) fn new(slabs: Slabs) -> Self {
+        let (small, large) = (slabs.small.count() as usize, slabs.large.count() as usize);
         Self {
+            slabs,
             sealed: ArrayQueue::new(small + large),
             small: Arc::new(ArrayQueue::new(small)),
             large: Arc::new(ArrayQueue::new(large)),
         }
     }
 
-    /// The writer's two pools; made once.
-    pub(crate) fn pools(&self) -> (Pool<CHUNK_BYTES>, Pool<LARGE_CHUNK_BYTES>) {
-        (Pool::new(Arc::clone(&self.small)), Pool::new(Arc::clone(&self.large)))
+    /// The writer's pool of small buffers; made once.
+    pub(crate) fn small(&self, fresh: Fresh<CHUNK_BYTES>) -> Pool<CHUNK_BYTES> {
+        Pool::new(Arc::clone(&self.slabs.small), fresh, Arc::clone(&self.small))
+    }
+
+    /// The writer's pool of large buffers; made once.
+    pub(crate) fn large(&self, fresh: Fresh<LARGE_CHUNK_BYTES>) -> Pool<LARGE_CHUNK_BYTES> {
+        Pool::new(Arc::clone(&self.slabs.large), fresh, Arc::clone(&self.large))
     }
 
     /// Hands a sealed chunk to the appender.
@@ -106,11 +121,17 @@ impl Handover {
         self.sealed.len()
     }
 
-    /// Gives a written chunk's memory back to the writer.
+    /// Gives the memory of a chunk that needs no keeping back to the writer.
     pub(crate) fn give_back(&self, memory: Memory) {
         let pushed = match memory {
-            Memory::Small(block) => self.small.push(block).is_ok(),
-            Memory::Large(block) => self.large.push(block).is_ok(),
+            Memory::Small(mut block) => {
+                free(&self.slabs.small, &mut block);
+                self.small.push(block).is_ok()
+            }
+            Memory::Large(mut block) => {
+                free(&self.slabs.large, &mut block);
+                self.large.push(block).is_ok()
+            }
         };
         assert!(pushed, "the queue has a place for every buffer");
     }
@@ -118,36 +139,43 @@ impl Handover {
 
 /// The free buffers of one size, on the writer's side.
 pub(crate) struct Pool<const N: usize> {
+    slab: Arc<Slab<N>>,
     /// Last used first: its lines may still be in the cache.
-    free: Vec<Box<Block<N>>>,
-    returned: Arc<ArrayQueue<Box<Block<N>>>>,
-    /// Buffers not allocated yet: memory grows with what is used, up to the limit.
-    unallocated: usize,
+    free: Vec<Block<N>>,
+    returned: Arc<ArrayQueue<Block<N>>>,
+    /// Buffers not used yet: memory grows with what is used, up to the limit.
+    fresh: Fresh<N>,
 }
 
 impl<const N: usize> Pool<N> {
-    fn new(returned: Arc<ArrayQueue<Box<Block<N>>>>) -> Self {
-        let unallocated = returned.capacity();
-        Self { free: Vec::with_capacity(unallocated), returned, unallocated }
+    fn new(slab: Arc<Slab<N>>, fresh: Fresh<N>, returned: Arc<ArrayQueue<Block<N>>>) -> Self {
+        let free = Vec::with_capacity(returned.capacity());
+        Self { slab, free, returned, fresh }
+    }
+
+    /// What the buffers are of.
+    #[inline]
+    pub(crate) fn slab(&self) -> &Slab<N> {
+        &self.slab
     }
 
     /// A buffer; `None` if all are in use.
-    pub(crate) fn take(&mut self) -> Option<Box<Block<N>>> {
+    pub(crate) fn take(&mut self) -> Option<Block<N>> {
         if self.free.is_empty() {
             self.collect();
         }
-        self.free.pop().or_else(|| self.allocate())
+        self.free.pop().or_else(|| self.fresh.take())
     }
 
     /// A buffer, if more than `spared` can be taken.
-    pub(crate) fn take_sparing(&mut self, spared: usize) -> Option<Box<Block<N>>> {
+    pub(crate) fn take_sparing(&mut self, spared: usize) -> Option<Block<N>> {
         self.collect();
-        let available = self.free.len() + self.unallocated;
+        let available = self.free.len() + self.fresh.left();
         if available > spared { self.take() } else { None }
     }
 
     /// Takes a buffer back that was never handed over.
-    pub(crate) fn give(&mut self, block: Box<Block<N>>) {
+    pub(crate) fn give(&mut self, block: Block<N>) {
         self.free.push(block);
     }
 
@@ -155,10 +183,5 @@ impl<const N: usize> Pool<N> {
     fn collect(&mut self) {
         let returned = self.returned.len();
         self.free.extend(std::iter::from_fn(|| self.returned.pop()).take(returned));
-    }
-
-    fn allocate(&mut self) -> Option<Box<Block<N>>> {
-        self.unallocated = self.unallocated.checked_sub(1)?;
-        Some(Block::allocate())
     }
 }

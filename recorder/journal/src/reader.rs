@@ -81,7 +81,7 @@ impl Reader {
     /// Whether the chunk at `locator`, and with it every earlier one of its core, can be read now.
     #[must_use]
     pub fn is_written(&self, locator: Locator) -> bool {
-        let segment = self.shared.segments.get((locator.core(), locator.segment()));
+        let segment = self.shared.segments.get(locator);
         segment.is_some_and(|segment| locator.offset() < segment.written())
     }
 
@@ -171,7 +171,8 @@ impl Reader {
         self.load(&chain, window, packets)?;
         chain.damaged.into_iter().for_each(|damage| packets.add_damage(damage));
         if let Some(gone) = chain.released {
-            let path = self.shared.folder.join(file_name((gone.core(), gone.segment())));
+            let name = file_name((gone.core(), gone.segment(), 0));
+            let path = self.shared.places.folder(0).join(name);
             let kind = DamageKind::Gone;
             packets.add_damage(Damage { path, offset: gone.offset(), bytes: 0, kind });
         }

@@ -65,6 +65,11 @@ impl<'a> MediaRecords<'a> {
         Some((key, Self { rest, left: records, first }))
     }
 
+    /// What is not read yet.
+    pub(crate) const fn rest_bytes(&self) -> usize {
+        self.rest.len()
+    }
+
     fn take(&mut self) -> Option<MediaPacket<'a>> {
         let delta = u32::from_le_bytes(*take(&mut self.rest)?);
         let captured = u16::from_le_bytes(*take(&mut self.rest)?);
@@ -132,6 +137,11 @@ impl<'a> SignallingRecords<'a> {
     #[must_use]
     pub const fn new(payload: &'a [u8], records: u16) -> Self {
         Self { rest: payload, left: records }
+    }
+
+    /// What is not read yet.
+    pub(crate) const fn rest_bytes(&self) -> usize {
+        self.rest.len()
     }
 
     fn take(&mut self) -> Option<SignallingMessage<'a>> {

@@ -4,15 +4,13 @@
 //! reference; packets and messages are read when they are wanted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base::disk::{Disk, read_full_at};
 use base::limits::SEGMENT_BYTES_MAX;
 use hashbrown::HashMap;
 
-use crate::cipher::SegmentCipher;
 use crate::error::{Damage, DamageKind, JournalError, io_error};
 use crate::flows::{FlowSummary, RtpHint};
 use crate::format::{ChunkHeader, Kind, SegmentFault, SegmentHeader};
@@ -21,7 +19,7 @@ use crate::locator::{FlowId, Locator};
 use crate::reader::ChunkRef;
 use crate::records::MediaRecords;
 use crate::scan::{Part, Scan, open_payload, open_segment};
-use crate::segments::{Segment, SegmentId};
+use crate::segments::{PartId, Segment, SegmentId};
 
 /// The journal of earlier runs.
 #[derive(Debug, Default)]
@@ -63,14 +61,40 @@ pub struct RecoveredFlow {
 /// Reads and checks `found`, and makes the segments known to readers.
 pub(crate) fn recover(
     shared: &Shared,
-    found: &BTreeMap<SegmentId, PathBuf>,
+    found: &BTreeMap<PartId, PathBuf>,
+    damaged: Vec<Damage>,
 ) -> Result<Recovered, JournalError> {
-    let mut recovery = Recovery { shared, result: Recovered::default(), flows: HashMap::new() };
-    let mut bytes = Vec::new();
-    for (id, path) in found {
-        recovery.segment(*id, path, &mut bytes)?;
+    let result = Recovered { damaged, ..Recovered::default() };
+    let mut recovery = Recovery { shared, result, flows: HashMap::new() };
+    let (mut parts, mut bytes) = (found.iter().peekable(), Vec::new());
+    while let Some((id, path)) = parts.next() {
+        let mut segment = SegmentParts { id: (id.0, id.1), chunks: BTreeMap::new() };
+        let after = parts.peek().filter(|(next, _)| (next.0, next.1) == segment.id);
+        if after.is_none() {
+            recovery.part(*id, path, &mut bytes, &mut segment)?;
+            continue;
+        }
+        // Later parts count before earlier ones.
+        let mut all = vec![(*id, path)];
+        while let Some((id, path)) = parts.next_if(|(next, _)| (next.0, next.1) == segment.id) {
+            all.push((*id, path));
+        }
+        for (id, path) in all.into_iter().rev() {
+            recovery.part(id, path, &mut bytes, &mut segment)?;
+        }
+        recovery.join(segment);
+    }
+    for chunks in recovery.result.signalling.values_mut() {
+        chunks.sort_by_key(|chunk| chunk.locator);
     }
     Ok(recovery.result)
+}
+
+/// What the parts of a segment hold together, the latest part first.
+struct SegmentParts {
+    id: SegmentId,
+    /// The part that each chunk is read from. Not filled while there is one part only.
+    chunks: BTreeMap<u32, Arc<Segment>>,
 }
 
 struct Recovery<'a> {
@@ -81,13 +105,14 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    fn segment(
+    fn part(
         &mut self,
-        id: SegmentId,
+        id: PartId,
         path: &Path,
         bytes: &mut Vec<u8>,
+        parts: &mut SegmentParts,
     ) -> Result<(), JournalError> {
-        let file_bytes = read_segment(path, bytes)?;
+        let file_bytes = read_segment(&*self.shared.places.disk, path, bytes)?;
         let fault = |fault| JournalError::Segment { path: path.to_owned(), fault };
         let Some((header, cipher)) = open_segment(bytes, &self.shared.key).map_err(fault)? else {
             if file_bytes > 0 {
@@ -95,47 +120,71 @@ impl Recovery<'_> {
             }
             return Ok(());
         };
-        let (core, segment) = (header.core, header.segment);
-        if (core, segment) != id {
-            return Err(fault(SegmentFault::Misnamed { core, segment }));
+        let SegmentHeader { core, segment, part, .. } = header;
+        if (core, segment, part) != id {
+            return Err(fault(SegmentFault::Misnamed { core, segment, part }));
         }
-        let (end, chunks) = self.chunks(path, &header, &cipher, bytes);
+        let known = Segment::new(id, header.from, header.run, path.to_owned(), cipher, 0);
+        let known = Arc::new(known);
+        let (end, chunks) = self.chunks(&header, &known, bytes, parts);
         if file_bytes > bytes.len() as u64 {
             let beyond = file_bytes - bytes.len() as u64;
             self.damaged(path, bytes.len() as u64, beyond, DamageKind::TornTail);
         }
-        let known = Segment::new(id, header.run, path.to_owned(), cipher, end);
-        self.shared.segments.add(Arc::new(known));
+        known.publish(end);
+        self.shared.segments.add(known);
         let path = path.to_owned();
         self.result.segments.push(RecoveredSegment { path, header, bytes: end, chunks });
         Ok(())
     }
 
-    /// Gives where the last whole chunk ends, and how many there are.
+    /// Where chunks come from one part and then from another, readers change parts too.
+    fn join(&self, parts: SegmentParts) {
+        let mut last: Option<&Arc<Segment>> = None;
+        for (offset, segment) in &parts.chunks {
+            if last.is_none_or(|last| !Arc::ptr_eq(last, segment)) {
+                self.shared.segments.add_from(Arc::clone(segment), *offset);
+            }
+            last = Some(segment);
+        }
+    }
+
+    /// Gives where the last whole chunk ends, and how many there are that no later part has.
     fn chunks(
         &mut self,
-        path: &Path,
         header: &SegmentHeader,
-        cipher: &SegmentCipher,
+        known: &Arc<Segment>,
         bytes: &mut [u8],
+        parts: &mut SegmentParts,
     ) -> (u64, u64) {
-        let (mut scan, mut end, mut chunks) = (Scan::new(), 0, 0);
-        while let Some(part) = scan.next(bytes, cipher) {
+        let (mut scan, mut end, mut chunks) = (Scan::new(header.from as usize), 0, 0);
+        let written_again = parts.chunks.first_key_value().map_or(u32::MAX, |(first, _)| *first);
+        while let Some(part) = scan.next(bytes, &known.cipher) {
             let (offset, chunk) = match part {
                 Part::Chunk { offset, header } => (offset, header),
                 Part::Damaged { offset, bytes, kind } => {
-                    self.damaged(path, offset as u64, bytes as u64, kind);
+                    // What was written again elsewhere is not missed here.
+                    if offset < written_again as usize {
+                        self.damaged(&known.path, offset as u64, bytes as u64, kind);
+                    }
                     continue;
                 }
             };
             end = (offset + chunk.chunk_bytes()) as u64;
-            match open_payload(bytes, cipher, offset, &chunk) {
+            if parts.chunks.contains_key(&(offset as u32)) {
+                continue;
+            }
+            match open_payload(bytes, &known.cipher, offset, &chunk) {
                 Ok(payload) => {
                     chunks += 1;
+                    parts.chunks.insert(offset as u32, Arc::clone(known));
                     let locator = Locator::new(header.core, header.segment, offset as u32);
                     self.chunk(header, locator, &chunk, payload);
                 }
-                Err(kind) => self.damaged(path, offset as u64, chunk.chunk_bytes() as u64, kind),
+                Err(kind) if offset < written_again as usize => {
+                    self.damaged(&known.path, offset as u64, chunk.chunk_bytes() as u64, kind);
+                }
+                Err(_) => {}
             }
         }
         (end, chunks)
@@ -181,7 +230,7 @@ impl Recovery<'_> {
             summary.last = summary.last.max(chunk.last());
             summary.packets += u64::from(chunk.records);
             summary.bytes += records.map(|packet| packet.payload.len() as u64).sum::<u64>();
-            summary.end = Some(locator);
+            summary.end = summary.end.max(Some(locator));
         }
     }
 
@@ -191,13 +240,18 @@ impl Recovery<'_> {
 }
 
 /// Replaces `bytes` by the file, up to the most that a segment can have; gives the file's length.
-fn read_segment(path: &Path, bytes: &mut Vec<u8>) -> Result<u64, JournalError> {
+pub(crate) fn read_segment(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &mut Vec<u8>,
+) -> Result<u64, JournalError> {
     let failed =
         |error| io_error("read the journal segment", path, "check its owner and disk", error);
+    let file = disk.open(path).map_err(failed)?;
+    let file_bytes = file.len().map_err(failed)?;
     bytes.clear();
-    let file = File::open(path).map_err(failed)?;
-    let file_bytes = file.metadata().map_err(failed)?.len();
-    bytes.reserve(file_bytes.min(SEGMENT_BYTES_MAX) as usize);
-    file.take(SEGMENT_BYTES_MAX).read_to_end(bytes).map_err(failed)?;
+    bytes.resize(file_bytes.min(SEGMENT_BYTES_MAX) as usize, 0);
+    let read = read_full_at(&*file, bytes, 0).map_err(failed)?;
+    bytes.truncate(read);
     Ok(file_bytes)
 }

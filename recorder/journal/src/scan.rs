@@ -24,9 +24,9 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// At the first chunk.
-    pub(crate) const fn new() -> Self {
-        Self { offset: SEGMENT_HEADER_BYTES }
+    /// At the chunk at `from`.
+    pub(crate) const fn new(from: usize) -> Self {
+        Self { offset: from }
     }
 
     /// The next part of `segment`, the whole file; `None` at its end.
@@ -114,8 +114,8 @@ pub struct Inspection {
 /// The bytes are no segment, or not one of this version or key.
 pub fn inspect(segment: &mut [u8], key: &JournalKey) -> Result<Inspection, SegmentFault> {
     let mut found = Inspection::default();
-    let Some((_, cipher)) = open_segment(segment, key)? else { return Ok(found) };
-    let mut scan = Scan::new();
+    let Some((header, cipher)) = open_segment(segment, key)? else { return Ok(found) };
+    let mut scan = Scan::new(header.from as usize);
     while let Some(part) = scan.next(segment, &cipher) {
         match part {
             Part::Chunk { offset, header } => match open_payload(segment, &cipher, offset, &header)

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use base::Timestamp;
+use capture::memory::{Block, Slab};
 
-use crate::chunk::{Block, OpenChunk};
-use crate::format::{CHUNK_OVERHEAD, Kind, SEGMENT_HEADER_BYTES};
+use crate::arena::Arena;
+use crate::chunk::OpenChunk;
+use crate::format::{CHUNK_OVERHEAD, Kind, SEGMENT_HEADER_BYTES, padded};
 use crate::locator::Locator;
 use crate::pool::{Handover, Memory, Sealed};
 
@@ -20,6 +22,7 @@ pub(crate) struct Tail {
     offset: u64,
     segment_bytes: u64,
     handover: Arc<Handover>,
+    arena: Arena,
     /// The segments that may still be needed, oldest first.
     kept: VecDeque<Kept>,
 }
@@ -50,10 +53,16 @@ impl Kept {
 
 impl Tail {
     /// Begins at segment `segment` of `core`; segments grow to `segment_bytes`.
-    pub(crate) fn new(core: u8, segment: u32, segment_bytes: u64, handover: Arc<Handover>) -> Self {
+    pub(crate) fn new(
+        core: u8,
+        segment: u32,
+        segment_bytes: u64,
+        handover: Arc<Handover>,
+        arena: Arena,
+    ) -> Self {
         let offset = SEGMENT_HEADER_BYTES as u64;
         let kept = VecDeque::with_capacity(SEGMENTS_EXPECTED);
-        Self { core, segment, offset, segment_bytes, handover, kept }
+        Self { core, segment, offset, segment_bytes, handover, arena, kept }
     }
 
     pub(crate) const fn core(&self) -> u8 {
@@ -70,15 +79,19 @@ impl Tail {
     }
 
     /// Gives `chunk` its place and hands its buffer to the appender.
-    pub(crate) fn append<const N: usize>(&mut self, kind: Kind, chunk: OpenChunk<N>) -> Locator
+    pub(crate) fn append<const N: usize>(
+        &mut self,
+        kind: Kind,
+        chunk: OpenChunk<N>,
+        slab: &Slab<N>,
+    ) -> Locator
     where
-        Memory: From<Box<Block<N>>>,
+        Memory: From<Block<N>>,
     {
-        let last = chunk.last();
-        let (block, payload_bytes) = chunk.close();
-        let locator = self.place((payload_bytes + CHUNK_OVERHEAD) as u64);
-        self.note(kind, last);
-        let memory = Memory::from(block);
+        let payload_bytes = chunk.payload_bytes();
+        let locator = self.place((padded(payload_bytes) + CHUNK_OVERHEAD) as u64);
+        self.note(kind, chunk.last());
+        let memory = Memory::from(chunk.seal(slab, locator));
         self.handover.push(Sealed { locator, payload_bytes: payload_bytes as u32, memory });
         locator
     }
@@ -87,6 +100,7 @@ impl Tail {
         if self.offset + chunk_bytes > self.segment_bytes {
             self.segment += 1;
             self.offset = SEGMENT_HEADER_BYTES as u64;
+            self.arena.set_tail(self.segment);
         }
         let locator = Locator::new(self.core, self.segment, self.offset as u32);
         self.offset += chunk_bytes;

@@ -11,12 +11,13 @@ use base::limits::{
 };
 use base::{FlowKey, MediaPacket, Timestamp, Transport};
 
+use crate::arena::Arena;
 use crate::chunk::{OpenChunk, fits_empty};
 use crate::error::Refused;
 use crate::flows::{ChainEnd, Counts, FlowSummary, FlowTable};
 use crate::format::{Kind, SEGMENT_HEADER_BYTES};
 use crate::locator::{FlowId, Locator};
-use crate::pool::{Handover, Pool};
+use crate::pool::Pool;
 use crate::records::{encode_flow_key, encode_signalling};
 use crate::tail::Tail;
 
@@ -27,14 +28,19 @@ const CHUNK_AGE_MAX: Duration = Duration::from_millis(CHUNK_AGE_MILLISECONDS_MAX
 pub struct WriterOptions {
     /// Flows at once, 1 to [`FLOWS_MAX`].
     pub flows_max: usize,
-    /// Buffers of [`CHUNK_BYTES`] for media, at least 1: one per flow that receives packets, and those on their
-    /// way to the disk. Allocated when first used.
+    /// Buffers of [`CHUNK_BYTES`] for media, 1 to [`CHUNKS_MAX`]: one per flow that receives packets, and those on
+    /// their way to the disk. Memory is taken when they are first used.
     pub chunks_max: usize,
-    /// Buffers of [`LARGE_CHUNK_BYTES`] for signalling and large datagrams, at least 2; half of them are kept
-    /// for signalling.
+    /// Buffers of [`LARGE_CHUNK_BYTES`] for signalling and large datagrams, 2 to [`LARGE_CHUNKS_MAX`]; half of
+    /// them are kept for signalling.
     pub large_chunks_max: usize,
     /// Bytes of a segment, at most [`SEGMENT_BYTES_MAX`].
     pub segment_bytes_max: u64,
+    /// What is written cannot be had again. A buffer is then used again only when what was in it is durable, so
+    /// that a disk which loses what it has not flushed loses nothing, and room for segments is reserved. Without
+    /// it (a capture file is read, and would be read again) a buffer is free as soon as it is written, and
+    /// stays in the caches.
+    pub live: bool,
 }
 
 impl Default for WriterOptions {
@@ -44,6 +50,7 @@ impl Default for WriterOptions {
             chunks_max: CHUNKS_MAX,
             large_chunks_max: LARGE_CHUNKS_MAX,
             segment_bytes_max: SEGMENT_BYTES_MAX,
+            live: true,
         }
     }
 }
@@ -54,9 +61,10 @@ impl WriterOptions {
         let segment_bytes_min = (SEGMENT_HEADER_BYTES + LARGE_CHUNK_BYTES) as u64;
         Self {
             flows_max: self.flows_max.clamp(1, FLOWS_MAX),
-            chunks_max: self.chunks_max.max(1),
-            large_chunks_max: self.large_chunks_max.max(2),
+            chunks_max: self.chunks_max.clamp(1, CHUNKS_MAX),
+            large_chunks_max: self.large_chunks_max.clamp(2, LARGE_CHUNKS_MAX),
             segment_bytes_max: self.segment_bytes_max.clamp(segment_bytes_min, SEGMENT_BYTES_MAX),
+            live: self.live,
         }
     }
 }
@@ -72,7 +80,7 @@ pub struct Appended {
 
 /// The journal of one capture core, for the thread that receives its packets.
 ///
-/// What is in an open chunk is lost if the writer is dropped: [`Writer::seal_all`] first.
+/// What is in an open chunk is not written if the writer is dropped: [`Writer::seal_all`] first.
 pub struct Writer {
     flows: FlowTable,
     signalling: SignallingLog,
@@ -81,6 +89,7 @@ pub struct Writer {
     /// Large buffers that datagrams leave for signalling.
     large_spared: usize,
     tail: Tail,
+    arena: Arena,
     now: Timestamp,
 }
 
@@ -93,8 +102,13 @@ struct SignallingLog {
 
 impl Writer {
     /// Options are in range; `seed` is secret.
-    pub(crate) fn new(options: &WriterOptions, tail: Tail, handover: &Handover, seed: u64) -> Self {
-        let (small, large) = handover.pools();
+    pub(crate) fn new(
+        options: &WriterOptions,
+        tail: Tail,
+        (small, large): (Pool<CHUNK_BYTES>, Pool<LARGE_CHUNK_BYTES>),
+        arena: Arena,
+        seed: u64,
+    ) -> Self {
         let chain = ChainEnd { needed_from: tail.segment(), ..ChainEnd::default() };
         Self {
             flows: FlowTable::new(options.flows_max, seed),
@@ -103,6 +117,7 @@ impl Writer {
             large,
             large_spared: options.large_chunks_max / 2,
             tail,
+            arena,
             now: Timestamp::ZERO,
         }
     }
@@ -132,8 +147,9 @@ impl Writer {
         let appended =
             Appended { flow: FlowId { slot, generation: flow.generation() }, opened: false };
         if let Some(open) = &mut flow.open
-            && open.push_media(&packet)
+            && open.push_media(self.small.slab(), &packet)
         {
+            self.arena.took_one();
             return Ok(appended);
         }
         self.media_in_new_chunk(slot, &packet).map(|()| appended)
@@ -145,7 +161,7 @@ impl Writer {
         if let Some(slot) = self.flows.ahead(key)
             && let Some(open) = &self.flows.at(slot).open
         {
-            open.prefetch();
+            open.prefetch(self.small.slab());
         }
     }
 
@@ -178,9 +194,11 @@ impl Writer {
         let flow = self.flows.at_mut(slot);
         let id = FlowId { slot, generation: flow.generation() };
         let header = flow.chain.next_header(Kind::Media, id, packet.time);
-        let mut chunk = OpenChunk::new(block, &header, &encode_flow_key(flow.key()));
-        let pushed = chunk.push_media(packet);
+        let (slab, key) = (self.small.slab(), encode_flow_key(flow.key()));
+        let mut chunk = OpenChunk::new(slab, block, &header, &key, self.arena.stamp());
+        let pushed = chunk.push_media(slab, packet);
         assert!(pushed, "a datagram that fits an empty chunk fits this one");
+        self.arena.took_one();
         flow.open = Some(chunk);
         self.flows.link(slot, self.now);
         Ok(())
@@ -192,11 +210,13 @@ impl Writer {
         let flow = self.flows.at_mut(slot);
         let id = FlowId { slot, generation: flow.generation() };
         let header = flow.chain.next_header(Kind::Media, id, packet.time);
-        let mut chunk = OpenChunk::new(block, &header, &encode_flow_key(flow.key()));
-        let pushed = chunk.push_media(packet);
+        let (slab, key) = (self.large.slab(), encode_flow_key(flow.key()));
+        let mut chunk = OpenChunk::new(slab, block, &header, &key, self.arena.stamp());
+        let pushed = chunk.push_media(slab, packet);
         assert!(pushed, "every datagram fits a large chunk");
+        self.arena.took_one();
         let counts = Counts::of(&chunk);
-        let locator = self.tail.append(Kind::Media, chunk);
+        let locator = self.tail.append(Kind::Media, chunk, slab);
         flow.extend(locator, &counts);
         Ok(())
     }
@@ -218,16 +238,19 @@ impl Writer {
         let head = encode_signalling(time, key, transport, message.len() as u32);
         if let Some(open) = &mut self.signalling.open
             && let Some(delta) = open.delta(time)
-            && open.push(delta, &head, message)
+            && open.push(self.large.slab(), delta, &head, message)
         {
+            self.arena.took_one();
             return Ok(());
         }
         self.seal_signalling();
         let block = self.large.take().ok_or(Refused::JournalFull)?;
         let header = self.signalling.chain.next_header(Kind::Signalling, FlowId::SIGNALLING, time);
-        let mut chunk = OpenChunk::new(block, &header, &[]);
-        let pushed = chunk.push(0, &head, message);
+        let slab = self.large.slab();
+        let mut chunk = OpenChunk::new(slab, block, &header, &[], self.arena.stamp());
+        let pushed = chunk.push(slab, 0, &head, message);
         assert!(pushed, "every message fits an empty chunk");
+        self.arena.took_one();
         self.signalling.open = Some(chunk);
         self.signalling.open_since = self.now;
         Ok(())
@@ -290,7 +313,7 @@ impl Writer {
     pub fn seal_signalling(&mut self) -> bool {
         let Some(chunk) = self.signalling.open.take() else { return false };
         let last = chunk.last();
-        let locator = self.tail.append(Kind::Signalling, chunk);
+        let locator = self.tail.append(Kind::Signalling, chunk, self.large.slab());
         self.signalling.chain.extend(locator, last);
         true
     }
@@ -302,7 +325,8 @@ impl Writer {
         let Some(slot) = self.flows.resolve(flow) else { return false };
         if let Some(chunk) = self.flows.at_mut(slot).open.take() {
             self.flows.unlink(slot);
-            self.small.give(chunk.discard());
+            let block = chunk.discard(self.small.slab());
+            self.small.give(block);
         }
         self.flows.close(slot);
         true
@@ -338,7 +362,7 @@ impl Writer {
         let flow = self.flows.at_mut(slot);
         let Some(chunk) = flow.open.take() else { return };
         let counts = Counts::of(&chunk);
-        let locator = self.tail.append(Kind::Media, chunk);
+        let locator = self.tail.append(Kind::Media, chunk, self.small.slab());
         flow.extend(locator, &counts);
         self.flows.unlink(slot);
     }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -85,12 +86,13 @@ impl Region {
     }
 }
 
-/// Tells slabs of one process apart; never 0.
-fn next_brand() -> u32 {
+/// Tells slabs of one process apart.
+fn next_brand() -> NonZeroU32 {
     static BRANDS: AtomicU32 = AtomicU32::new(1);
     let brand = BRANDS.fetch_add(1, Ordering::Relaxed);
-    assert!(brand != 0, "four thousand million slabs were made");
-    brand
+    let brand = NonZeroU32::new(brand);
+    assert!(brand.is_some(), "four thousand million slabs were made");
+    brand.unwrap_or(NonZeroU32::MAX)
 }
 
 const fn whole_pages(bytes: usize) -> usize {
@@ -147,7 +149,7 @@ impl Deref for Cells {
 #[derive(Debug)]
 pub struct Slab<const N: usize> {
     start: NonNull<u8>,
-    brand: u32,
+    brand: NonZeroU32,
     count: u32,
     /// Blocks whose pages are there.
     ready: AtomicU32,
@@ -166,7 +168,7 @@ unsafe impl<const N: usize> Sync for Slab<N> {}
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block<const N: usize> {
     index: u32,
-    brand: u32,
+    brand: NonZeroU32,
 }
 
 impl<const N: usize> Slab<N> {

@@ -62,7 +62,13 @@ impl Bench {
 
 /// A few small segments' worth.
 pub(crate) fn small() -> WriterOptions {
-    WriterOptions { flows_max: 16, chunks_max: 64, large_chunks_max: 16, segment_bytes_max: 80_000 }
+    WriterOptions {
+        flows_max: 16,
+        chunks_max: 64,
+        large_chunks_max: 16,
+        segment_bytes_max: 80_000,
+        live: false,
+    }
 }
 
 pub(crate) fn open(folder: &Path) -> Journal {

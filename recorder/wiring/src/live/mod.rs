@@ -8,6 +8,7 @@
 //! Invariants: a capture core waits for nobody; everything that can be full is bounded and counted by name; the
 //! ledger of the whole way (`ledger`) balances at the end, or the run has failed.
 
+mod confine;
 mod core;
 mod cores;
 mod ledger;
@@ -89,6 +90,7 @@ pub(crate) fn check(config: &Config) -> Result<()> {
 /// # Errors
 /// What keeps it from starting, or from finishing.
 pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Result<Outcome> {
+    confine::keep_secrets();
     config.check()?;
     // Looked up first: of a mistyped name, nothing is made.
     Link::find(&config.interface)?;
@@ -96,7 +98,7 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let wishes = Wishes::new()?;
     let (port, taps) = Port::open(config)?;
     eprintln!("spanreel: recording {}: {}", port.name, port.way);
-    service::drop_privileges(&config.data);
+    confine::confine(&config.data);
     // From here on, the rings see everything.
     let began_at = clock::now();
     let (tell, coming) = std::sync::mpsc::channel();

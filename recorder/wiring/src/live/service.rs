@@ -1,14 +1,11 @@
-//! What a service owes its system: signals, systemd's notifications and watchdog, privileges.
+//! What a service owes its system: signals, systemd's notifications and watchdog.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use rustix::thread::{CapabilitySet, CapabilitySets};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
@@ -91,40 +88,6 @@ fn open() -> Option<(UnixDatagram, SocketAddr)> {
         None => SocketAddr::from_pathname(&path).ok()?,
     };
     Some((UnixDatagram::unbound().ok()?, address))
-}
-
-/// What is needed after everything is open: sockets of an interface that comes back, and the kernel's tables.
-const KEPT: CapabilitySet =
-    CapabilitySet::NET_RAW.union(CapabilitySet::NET_ADMIN).union(CapabilitySet::BPF);
-
-/// Gives up all privileges that are not needed any more, for this thread and those that it starts. Says in the log
-/// what could not be given up.
-pub(super) fn drop_privileges(data: &Path) {
-    if let Err(error) = try_drop_privileges(data) {
-        tracing::warn!(
-            "privileges are kept: {error:#}; a capture program is better off without them"
-        );
-    }
-}
-
-fn try_drop_privileges(data: &Path) -> Result<()> {
-    rustix::thread::set_no_new_privs(true).context("cannot forbid new privileges")?;
-    let have = rustix::thread::capabilities(None).context("cannot ask for the capabilities")?;
-    let mut kept = have.permitted.intersection(KEPT);
-    // Without this, root may only write what root owns.
-    let owner = std::fs::metadata(data).map(|data| data.uid()).unwrap_or_default();
-    if owner != rustix::process::geteuid().as_raw() {
-        kept = kept.union(have.permitted.intersection(CapabilitySet::DAC_OVERRIDE));
-        tracing::warn!(
-            "{} belongs to user {owner}: the right to write others' files is kept",
-            data.display()
-        );
-    }
-    let sets =
-        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets).context("cannot give up capabilities")?;
-    tracing::info!("privileges are down to {kept:?}");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -159,7 +159,13 @@ fn privileges_are_given_up() {
             let effective = u64::from_str_radix(&line("CapEff:"), 16).unwrap();
             let no_new = line("NoNewPrivs:").parse().unwrap();
             assert_eq!((effective & !kept.0, no_new), (0, kept.1), "{}", line("Name:"));
+            // Mode 2: a filter of system calls.
+            assert_eq!(line("Seccomp:"), "2", "{}", line("Name:"));
         }
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", recorder.id())).unwrap();
+        let core_dumps =
+            limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core_dumps.split_whitespace().nth(4), Some("0"));
         recorder.stop();
     });
 }

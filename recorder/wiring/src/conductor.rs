@@ -101,6 +101,11 @@ impl Conductor {
         self.pool.running() + self.waiting.len()
     }
 
+    /// Jobs that wait for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// What became of the jobs so far.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally

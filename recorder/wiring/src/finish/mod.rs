@@ -1,6 +1,7 @@
 //! From a job to a stored recording: read the journal, finish the media, seal, sign; then publish, catalogue.
 
 mod keeper;
+mod heard;
 mod losses;
 mod metadata;
 mod pool;
@@ -19,6 +20,7 @@ use media::{CallInput, Finished, FlowInput, Params};
 use seal::{Manifest, Sealer, Signer, manifest};
 use store::{Catalog, CatalogError, Existing, METADATA_NAME, Recordings};
 
+pub(crate) use self::heard::Heard;
 pub(crate) use self::losses::Losses;
 use self::metadata::Subject;
 pub(crate) use self::pool::Pool;
@@ -66,6 +68,7 @@ pub(crate) struct Finisher {
     catalog: Mutex<Catalog>,
     node: String,
     losses: Arc<Losses>,
+    heard: Arc<Heard>,
     outages: Arc<Outages>,
     journals: Vec<Health>,
 }
@@ -91,6 +94,7 @@ impl Finisher {
             catalog,
             node,
             losses,
+            heard: Arc::default(),
             outages,
             journals,
         })
@@ -99,6 +103,11 @@ impl Finisher {
     /// When the recorder saw nothing is marked in the calls that were up then.
     pub(crate) fn with_outages(self, outages: Arc<Outages>) -> Self {
         Self { outages, ..self }
+    }
+
+    /// What is found in the media is counted there.
+    pub(crate) fn with_heard(self, heard: Arc<Heard>) -> Self {
+        Self { heard, ..self }
     }
 
     /// What the recorder itself loses meanwhile is noted with the calls that it may have hit.
@@ -138,6 +147,7 @@ impl Finisher {
         }
         let mut recording = metadata::recording(&subject, id, start, &finished, &self.node);
         self.losses.note(&mut recording);
+        self.heard.note(&recording);
         self.outages.note(&mut recording);
         drop(flows);
         drop(packets);

@@ -40,7 +40,14 @@ pub(super) fn start<T: Tap>(
     worker: Worker,
     lines: Arc<Lines>,
 ) -> Result<JoinHandle<Ended>> {
-    let core = Core { tap, worker, lines, tick_due: Timestamp::ZERO, stopping: None };
+    let core = Core {
+        tap,
+        worker,
+        lines,
+        tick_due: Timestamp::ZERO,
+        busy: Duration::ZERO,
+        stopping: None,
+    };
     std::thread::Builder::new()
         .name(format!("capture-{number}"))
         .spawn(move || {
@@ -65,6 +72,8 @@ struct Core<T> {
     worker: Worker,
     lines: Arc<Lines>,
     tick_due: Timestamp,
+    /// Time spent on frames since the last tick.
+    busy: Duration,
     /// When it has to have ended.
     stopping: Option<Timestamp>,
 }
@@ -72,21 +81,27 @@ struct Core<T> {
 impl<T: Tap> Core<T> {
     fn run(mut self) -> Ended {
         let mut nap = NAP_MIN;
+        let mut mark = clock::now();
         loop {
             let polled = self.poll();
             let obeyed = self.obey();
             let now = clock::now();
             match polled {
-                Poll::Frames(_) => nap = NAP_MIN,
+                Poll::Frames(_) => {
+                    nap = NAP_MIN;
+                    self.busy += now.since(mark);
+                }
                 Poll::Idle => self.lines.set_progress(now.minus(self.tap.delay())),
                 Poll::End => break,
             }
+            mark = now;
             if now >= self.tick_due {
                 self.tick(now);
             }
             if polled == Poll::Idle && !obeyed && !self.tap.is_busy() {
                 std::thread::sleep(nap);
                 nap = NAP_MAX.min(nap * 2);
+                mark = clock::now();
             }
             if self.lines.is_to_stop() && self.is_over(now) {
                 break;
@@ -139,6 +154,9 @@ impl<T: Tap> Core<T> {
         }
         let counts = self.tap.counts();
         self.lines.publish(now, self.worker.ledger(), &counts);
+        let span = now.since(self.tick_due.minus(TICK)).as_micros().max(1);
+        let load = std::mem::take(&mut self.busy).as_micros() * 100 / span;
+        self.lines.set_load(u8::try_from(load).unwrap_or(100).min(100));
         self.tick_due = now.plus(TICK);
     }
 

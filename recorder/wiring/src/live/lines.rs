@@ -4,7 +4,7 @@
 //! after the first use nothing is allocated for them.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use base::{Endpoint, FlowKey, Ledger, Timestamp, Transport};
 use crossbeam::queue::ArrayQueue;
@@ -76,6 +76,8 @@ pub(super) struct Lines {
     /// Everything before this time has been handed over.
     progress: AtomicU64,
     needed_from: AtomicU32,
+    /// How much of its time the core works, in percent.
+    load: AtomicU8,
     stop: AtomicBool,
     failing: AtomicBool,
     counted: Mutex<Counted>,
@@ -95,6 +97,7 @@ impl Lines {
             answers: ArrayQueue::new(COMMANDS_MAX),
             progress: AtomicU64::new(0),
             needed_from: AtomicU32::new(0),
+            load: AtomicU8::new(0),
             stop: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             counted: Mutex::default(),
@@ -138,6 +141,22 @@ impl Lines {
 
     pub(super) fn needed_from(&self) -> u32 {
         self.needed_from.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_load(&self, percent: u8) {
+        self.load.store(percent, Ordering::Relaxed);
+    }
+
+    pub(super) fn load(&self) -> u8 {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// How full the fullest ring is that the core fills, in percent.
+    pub(super) fn fullest(&self) -> u8 {
+        let messages = self.messages.len() * 100 / MESSAGES_MAX;
+        let opened = self.opened.len() * 100 / FLOWS_OPENED_MAX;
+        let answers = self.answers.len() * 100 / COMMANDS_MAX;
+        u8::try_from(messages.max(opened).max(answers)).unwrap_or(100)
     }
 
     /// Asks the core to end.

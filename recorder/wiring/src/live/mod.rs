@@ -20,6 +20,7 @@ mod restart;
 mod service;
 mod sight;
 mod tap;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -43,6 +44,7 @@ use self::restart::Earlier;
 use self::service::{Notify, Wish, Wishes};
 use self::sight::Sight;
 use self::tap::{Tap, TapCounts};
+use crate::alarms::{AlarmId, Alarms, Board};
 use crate::clock;
 use crate::conductor::Conductor;
 use crate::config::Config;
@@ -98,18 +100,24 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let wishes = Wishes::new()?;
     let (port, taps) = Port::open(config)?;
     eprintln!("spanreel: recording {}: {}", port.name, port.way);
+<<<<<<< ours
     confine::confine(&config.data);
+=======
+    service::drop_privileges(&config.data);
+    let alarms = Alarms::start(&place.scene(config), Board::new())?;
+>>>>>>> theirs
     // From here on, the rings see everything.
     let began_at = clock::now();
     let (tell, coming) = std::sync::mpsc::channel();
     let outcome = std::thread::scope(|scope| {
-        let run = Run::start(config, port, taps, (&place, began_at), coming)?;
+        let run = Run::start(config, port, taps, (&place, began_at), coming, alarms)?;
         let reading = std::thread::Builder::new()
             .name("recovery".into())
             .spawn_scoped(scope, || restart::read(&place, tell))
             .context("cannot start the thread that reads what an earlier run left")?;
         let mut outcome = run.until_stopped(wishes, reread)?;
-        let read = reading.join().map_err(|_| anyhow!("reading an earlier run's journal failed"))?;
+        let read =
+            reading.join().map_err(|_| anyhow!("reading an earlier run's journal failed"))?;
         let context = "what an earlier run left in the journal is not finished; it stays there";
         if let Err(error) = read.context(context) {
             tracing::error!("{error:#}");
@@ -131,6 +139,7 @@ struct Run<'a> {
     cores: LiveCores,
     journals: Vec<JournalThread>,
     conductor: Conductor,
+    alarms: Alarms,
     /// News that is later than what all cores have told.
     pending: Pending,
     earlier: Earlier,
@@ -160,7 +169,8 @@ impl<'a> Run<'a> {
         taps: Taps,
         (place, began_at): (&'a Place, Timestamp),
         coming: Receiver<Recovered>,
-        ) -> Result<Self> {
+        alarms: Alarms,
+    ) -> Result<Self> {
         if taps.len() > usize::from(u8::MAX) + 1 {
             bail!("{} has {} queues; use at most 256 (queues = 256)", port.name, taps.len());
         }
@@ -184,6 +194,7 @@ impl<'a> Run<'a> {
             cores,
             journals,
             conductor,
+            alarms,
             pending: Pending::default(),
             earlier: Earlier::Coming(coming),
             past: Past::default(),
@@ -218,7 +229,7 @@ impl<'a> Run<'a> {
                     self.reload(reread);
                     notify.tell("READY=1");
                 }
-                Some(Wish::Ledger) => eprintln!("{}", self.ledger(false)),
+                Some(Wish::Ledger) => eprintln!("{}\n{}", self.ledger(false), self.alarms),
                 None => {}
             }
             if self.look().is_err() {
@@ -346,7 +357,9 @@ impl<'a> Run<'a> {
     /// cores have shown their counts.
     fn note_losses(&mut self) {
         let counted_at = self.cores.handles.iter().map(|handle| handle.counted().at).min();
-        let lost = self.ledger(false).lost();
+        let ledger = self.ledger(false);
+        self.show_alarms(&ledger);
+        let lost = ledger.lost();
         if lost > self.lost {
             let packets = lost - self.lost;
             tracing::error!("{packets} packets were lost just now; SIGUSR1 shows where");
@@ -371,6 +384,7 @@ impl<'a> Run<'a> {
     fn reason_to_end(&mut self) -> Option<String> {
         let failed = self.journals.iter().find_map(JournalThread::failure);
         if let Some(failure) = failed {
+            self.alarms.board().set(AlarmId::JournalFailing, Some(failure.to_string()));
             return Some(format!("the journal cannot be written: {failure}"));
         }
         if !self.cores.handles.iter().all(Handle::is_running) {
@@ -426,13 +440,27 @@ impl<'a> Run<'a> {
         if self.config.seal {
             self.conductor.seal_for(self.place.sealer(&Config { seal: true, ..new.clone() })?);
         }
+        self.alarms
+            .reload(&self.place.scene(&Config { data: self.config.data.clone(), ..new.clone() }))?;
         self.port.configure(&Config { role: self.config.role, ..new.clone() })?;
         self.conductor.engine.set_keep_unclaimed(new.keep_unclaimed);
-        let Config { signalling_ports, certificates, keep_unclaimed, stats_every_seconds, .. } =
-            new;
+        let Config {
+            signalling_ports,
+            certificates,
+            keep_unclaimed,
+            stats_every_seconds,
+            alarms,
+            ..
+        } = new;
         let old = std::mem::take(&mut self.config);
-        self.config =
-            Config { signalling_ports, certificates, keep_unclaimed, stats_every_seconds, ..old };
+        self.config = Config {
+            signalling_ports,
+            certificates,
+            keep_unclaimed,
+            stats_every_seconds,
+            alarms,
+            ..old
+        };
         self.ledger_due = clock::instant() + every(&self.config);
         Ok(())
     }
@@ -455,6 +483,7 @@ impl<'a> Run<'a> {
         }
         self.note_losses();
         self.tell_troubles();
+        self.alarms.ending();
         if let Err(failure) = self.end_calls() {
             self.troubles.push(format!("a call could not be finished: {failure:#}"));
         }

@@ -10,11 +10,13 @@ use media::{Layout, Params};
 use seal::{Sealer, Sha256Hasher};
 use store::Recordings;
 
+use super::watched;
+use crate::alarms::Scene;
 use crate::conductor::Conductor;
 use crate::config::Config;
 use crate::data_dir::{DataDir, node_name};
 use crate::engine::Engine;
-use crate::finish::{Finisher, Losses, Pool};
+use crate::finish::{Finisher, Heard, Losses, Pool};
 use crate::journal_thread::Health;
 use crate::outages::Outages;
 use crate::recovery;
@@ -26,6 +28,7 @@ pub(super) struct Place {
     journal: Journal,
     recordings: Arc<Recordings>,
     losses: Arc<Losses>,
+    heard: Arc<Heard>,
     outages: Arc<Outages>,
 }
 
@@ -42,7 +45,15 @@ impl Place {
         let losses = Arc::new(Losses::default());
         let outages = Arc::new(Outages::default());
         data.read_outages()?.into_iter().for_each(|outage| outages.add(outage));
-        let place = Self { config: config.clone(), data, journal, recordings, losses, outages };
+        let place = Self {
+            config: config.clone(),
+            data,
+            journal,
+            recordings,
+            losses,
+            outages,
+            heard: Arc::default(),
+        };
         // What is wrong with the keys is said before anything is captured.
         place.sealer(config)?;
         place.data.signer()?;
@@ -56,6 +67,16 @@ impl Place {
     /// Losses of this recorder, which finishers write into the calls that were up then.
     pub(super) fn losses(&self) -> Arc<Losses> {
         Arc::clone(&self.losses)
+    }
+
+    /// What was found in the media so far.
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// What the alarms need to know of a configuration of this place.
+    pub(super) fn scene(&self, config: &Config) -> Scene {
+        watched::scene(config, &self.data)
     }
 
     /// What recordings are sealed with, if they are.
@@ -73,6 +94,7 @@ impl Place {
         let places = (Arc::clone(&self.recordings), self.data.catalog());
         let finisher = Finisher::new(self.journal.reader(), params, keys, places, node_name())?
             .with_losses(self.losses())
+            .with_heard(Arc::clone(&self.heard))
             .with_outages(Arc::clone(&self.outages))
             .watching(journals);
         let pool = Pool::new(finisher, Arc::clone(&self.recordings), self.data.catalog(), threads)?;

@@ -15,6 +15,7 @@ use journal::Recovered;
 use super::Run;
 use super::news::gather;
 use super::place::Place;
+use crate::alarms::AlarmId;
 use crate::outages::{Kind, Outage};
 use crate::recovery::Past;
 
@@ -84,6 +85,8 @@ impl Run<'_> {
             tracing::error!("{trouble}");
             self.troubles.push(trouble);
         }
+        let told = "what an earlier run left in the journal was taken up";
+        self.alarms.board().happened(AlarmId::RecoveryRan, told.into());
         let last = past.last();
         self.past = past;
         self.unseen(last);

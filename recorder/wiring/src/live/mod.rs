@@ -100,12 +100,8 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let wishes = Wishes::new()?;
     let (port, taps) = Port::open(config)?;
     eprintln!("spanreel: recording {}: {}", port.name, port.way);
-<<<<<<< ours
     confine::confine(&config.data);
-=======
-    service::drop_privileges(&config.data);
     let alarms = Alarms::start(&place.scene(config), Board::new())?;
->>>>>>> theirs
     // From here on, the rings see everything.
     let began_at = clock::now();
     let (tell, coming) = std::sync::mpsc::channel();

@@ -95,6 +95,9 @@ pub const CALL_BYTES_MAX: usize = 256 * 1024;
 pub const LADDER_MESSAGES_MAX: usize = 512;
 /// Media flows open at once per capture core.
 pub const FLOWS_MAX: usize = 262_144;
+/// Of those, flows that nobody had announced when they were opened. Each may have a chunk open: half of the chunks
+/// stay for calls.
+pub const UNANNOUNCED_FLOWS_MAX: usize = CHUNKS_MAX / 2;
 /// SSRCs told apart in one flow of one call; packets of further ones are kept as packets.
 pub const STREAMS_PER_FLOW_MAX: usize = 256;
 /// A media chunk's buffer. A flow of G.711 fills one in 0.44 s.

@@ -1,15 +1,23 @@
 //! Carries out what the engine wants, whoever feeds it: capture files, a crashed journal, live cores.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use base::{Endpoint, Timestamp};
 use dialog::EndReason;
+use hashbrown::HashMap;
 use seal::Sealer;
 
-use crate::engine::{Command, Engine, FlowRef, Job, Report, Ticket};
+use crate::clock;
+use crate::engine::{Command, Engine, FlowRef, Job, JobKey, Report, Ticket};
 use crate::finish::{Done, Pool};
 use crate::progress::Progress;
+
+/// How long a job that failed waits before it is tried again; twice as long each time, up to the most.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// The capture cores, as the engine's commands see them.
 pub(crate) trait Cores {
@@ -40,7 +48,7 @@ pub(crate) struct Tally {
     pub(crate) already_there: u64,
     /// Packets of jobs that held too little to keep.
     pub(crate) unclaimed_packets: u64,
-    /// Jobs that failed. What they were to be made of stays in the journal.
+    /// Jobs that failed, and were not done since. What they are to be made of stays in the journal.
     pub(crate) failed: u64,
 }
 
@@ -49,7 +57,13 @@ pub(crate) struct Conductor {
     pub(crate) engine: Engine,
     pool: Pool,
     /// Jobs for which the pool had no room; only if there is no waiting for it.
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Arc<Job>>,
+    /// Jobs that are not done, with how often they failed.
+    in_hand: HashMap<JobKey, (Arc<Job>, u32)>,
+    /// Failed jobs, and when they are tried again.
+    retries: Vec<(Instant, Arc<Job>)>,
+    /// Nothing is tried again any more.
+    ending: bool,
     waits_for_pool: bool,
     tally: Tally,
     failure: Option<Error>,
@@ -57,12 +71,21 @@ pub(crate) struct Conductor {
 
 impl Conductor {
     pub(crate) fn new(engine: Engine, pool: Pool) -> Self {
-        let (waiting, tally) = (VecDeque::new(), Tally::default());
-        Self { engine, pool, waiting, waits_for_pool: true, tally, failure: None }
+        Self {
+            engine,
+            pool,
+            waiting: VecDeque::new(),
+            in_hand: HashMap::new(),
+            retries: Vec::new(),
+            ending: false,
+            waits_for_pool: true,
+            tally: Tally::default(),
+            failure: None,
+        }
     }
 
     /// For live traffic, which does not wait until the pool has room: its jobs do. A job is small, it says where
-    /// in the journal the packets are.
+    /// in the journal the packets are. One that fails is tried again: a disk may have room again.
     pub(crate) fn never_waiting(self) -> Self {
         Self { waits_for_pool: false, ..self }
     }
@@ -86,6 +109,8 @@ impl Conductor {
     }
 
     fn begin(&mut self, job: Job) {
+        let job = Arc::new(job);
+        self.in_hand.insert(job.key, (Arc::clone(&job), 0));
         if self.pool.is_full() && !self.waits_for_pool {
             self.waiting.push_back(job);
             return;
@@ -129,18 +154,39 @@ impl Conductor {
                 Ok(Done::NothingToKeep { packets }) => self.tally.unclaimed_packets += packets,
                 // Not finished: so that its packets are not let go.
                 Err(error) => {
-                    self.tally.failed += 1;
-                    self.failure = Some(self.failure.take().unwrap_or(error));
+                    self.failed(key, error);
                     continue;
                 }
             }
+            let failures = self.in_hand.remove(&key).map_or(0, |(_, failures)| failures);
+            self.tally.failed -= u64::from(failures > 0);
             self.engine.finished(key);
         }
+        self.try_again(clock::instant());
         while !self.pool.is_full()
             && let Some(job) = self.waiting.pop_front()
         {
             self.pool.start(job);
         }
+    }
+
+    /// A job's first failure is told; those after it are no news.
+    fn failed(&mut self, key: JobKey, error: Error) {
+        let Some((job, failures)) = self.in_hand.get_mut(&key) else { return };
+        if *failures == 0 {
+            self.tally.failed += 1;
+            self.failure = Some(self.failure.take().unwrap_or(error));
+        }
+        if !self.waits_for_pool && !self.ending {
+            let due = clock::instant() + retry_after(*failures);
+            self.retries.push((due, Arc::clone(job)));
+        }
+        *failures += 1;
+    }
+
+    fn try_again(&mut self, now: Instant) {
+        let due = self.retries.extract_if(.., |(due, _)| *due <= now);
+        self.waiting.extend(due.map(|(_, job)| job));
     }
 
     /// Obeys until every job is done.
@@ -161,6 +207,10 @@ impl Conductor {
     /// The first job that failed.
     pub(crate) fn end(&mut self, reason: EndReason, cores: &mut impl Cores) -> Result<()> {
         self.engine.end(reason);
+        // What has failed is tried once more.
+        self.ending = true;
+        self.waiting.extend(self.retries.drain(..).map(|(_, job)| job));
+        self.collect(false);
         self.drain(cores);
         // What the calls did not claim; and what came after that was found.
         for _ in 0..2 {
@@ -179,5 +229,21 @@ impl Conductor {
     pub(crate) fn stop(self) -> Result<(Engine, Tally)> {
         self.pool.stop()?;
         Ok((self.engine, self.tally))
+    }
+}
+
+fn retry_after(failures: u32) -> Duration {
+    RETRY_AFTER.saturating_mul(2_u32.saturating_pow(failures)).min(RETRY_AFTER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_tried_again_ever_more_rarely() {
+        let seconds: Vec<_> = (0..8).map(|failures| retry_after(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(retry_after(u32::MAX).as_secs(), 60);
     }
 }

@@ -189,7 +189,7 @@ impl Cores for Core {
 
     fn forget(&mut self, flow: FlowRef) {
         if let FlowRef::Core(_, id) = flow {
-            self.worker.journal().forget_flow(id);
+            self.worker.forget(id);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A capture core's work on one frame: demultiplex, journal, count. No more.
 
 use base::ledger::Note;
+use base::limits::UNANNOUNCED_FLOWS_MAX;
 use base::{Endpoint, FlowKey, Ledger, MediaPacket, Outcome, Timestamp, Transport};
 use capture::Frame;
 use demux::{Demux, Guess, Handled, Packet};
@@ -50,6 +51,8 @@ pub struct Worker {
     demux: Demux,
     journal: Writer,
     expected: HashSet<Endpoint>,
+    /// Flows that nobody had announced when they were opened.
+    unannounced: Unannounced,
     ledger: Ledger,
     now: Timestamp,
 }
@@ -59,7 +62,14 @@ impl Worker {
     #[must_use]
     pub fn new(journal: Writer) -> Self {
         let (expected, ledger) = (HashSet::new(), Ledger::default());
-        Self { demux: Demux::new(), journal, expected, ledger, now: Timestamp::ZERO }
+        let unannounced = Unannounced::new(UNANNOUNCED_FLOWS_MAX);
+        Self { demux: Demux::new(), journal, expected, unannounced, ledger, now: Timestamp::ZERO }
+    }
+
+    /// With another limit of flows that nobody has announced.
+    #[cfg(test)]
+    pub(crate) fn with_unannounced_max(self, max: usize) -> Self {
+        Self { unannounced: Unannounced::new(max), ..self }
     }
 
     /// Takes one frame to its end.
@@ -67,7 +77,8 @@ impl Worker {
     pub fn frame(&mut self, frame: &Frame<'_>, surroundings: &mut impl Surroundings) {
         self.ledger.receive();
         self.now = frame.time;
-        let mut sink = Sink::new(&mut self.journal, &self.expected, surroundings);
+        let mut sink =
+            Sink::new(&mut self.journal, (&self.expected, &mut self.unannounced), surroundings);
         let handled =
             self.demux.frame(frame, &mut self.ledger, &mut |time, packet| sink.take(time, packet));
         let outcome = match handled {
@@ -89,7 +100,8 @@ impl Worker {
 
     /// The capture is over: what the demultiplexer still holds comes out, and every chunk is sealed.
     pub fn finish(&mut self, surroundings: &mut impl Surroundings) {
-        let mut sink = Sink::new(&mut self.journal, &self.expected, surroundings);
+        let mut sink =
+            Sink::new(&mut self.journal, (&self.expected, &mut self.unannounced), surroundings);
         self.demux.finish(self.now, &mut self.ledger, &mut |time, packet| sink.take(time, packet));
         let (truncated, refused) = (sink.truncated, sink.refused);
         self.settle_notes(truncated, refused);
@@ -120,6 +132,12 @@ impl Worker {
         self.expected.remove(&endpoint);
     }
 
+    /// Nothing of the flow is needed. False if it is forgotten already.
+    pub fn forget(&mut self, flow: FlowId) -> bool {
+        self.unannounced.flows.remove(&flow);
+        self.journal.forget_flow(flow)
+    }
+
     /// Its journal.
     pub fn journal(&mut self) -> &mut Writer {
         &mut self.journal
@@ -137,10 +155,29 @@ impl Worker {
     }
 }
 
+/// The flows of what only looks like media. They may fill a part of the journal's memory and no more: RTP from random
+/// ports does not crowd out that of calls.
+struct Unannounced {
+    flows: HashSet<FlowId>,
+    max: usize,
+}
+
+impl Unannounced {
+    /// All the memory it will ever need is taken now.
+    fn new(max: usize) -> Self {
+        Self { flows: HashSet::with_capacity(max), max }
+    }
+
+    fn is_full(&self) -> bool {
+        self.flows.len() >= self.max
+    }
+}
+
 /// Where the packets of one frame go.
 struct Sink<'a, S> {
     journal: &'a mut Writer,
     expected: &'a HashSet<Endpoint>,
+    unannounced: &'a mut Unannounced,
     surroundings: &'a mut S,
     outcome: Outcome,
     truncated: u64,
@@ -150,12 +187,13 @@ struct Sink<'a, S> {
 impl<'a, S: Surroundings> Sink<'a, S> {
     fn new(
         journal: &'a mut Writer,
-        expected: &'a HashSet<Endpoint>,
+        (expected, unannounced): (&'a HashSet<Endpoint>, &'a mut Unannounced),
         surroundings: &'a mut S,
     ) -> Self {
         Self {
             journal,
             expected,
+            unannounced,
             surroundings,
             outcome: Outcome::OtherUdp,
             truncated: 0,
@@ -170,6 +208,10 @@ impl<'a, S: Surroundings> Sink<'a, S> {
                 let likely = guess != Guess::Other && !is_low(&key);
                 if !likely && !self.is_expected(&key) {
                     self.outcome = Outcome::OtherUdp;
+                    return;
+                }
+                if self.unannounced.is_full() && self.is_one_too_many(&key) {
+                    self.outcome = Outcome::FlowTableFull;
                     return;
                 }
                 self.media(&key, MediaPacket { time, payload, wire_bytes })
@@ -202,6 +244,9 @@ impl<'a, S: Surroundings> Sink<'a, S> {
     #[cold]
     fn opened(&mut self, key: &FlowKey, time: Timestamp, flow: FlowId) -> Outcome {
         if self.surroundings.seen(Seen::Flow { time, key: *key, flow }) {
+            if !self.is_expected(key) {
+                self.unannounced.flows.insert(flow);
+            }
             return Outcome::Media;
         }
         self.journal.forget_flow(flow);
@@ -232,6 +277,12 @@ impl<'a, S: Surroundings> Sink<'a, S> {
         } else {
             Outcome::SignallingRingFull
         }
+    }
+
+    /// Whether a packet would open a flow that nobody has announced.
+    #[cold]
+    fn is_one_too_many(&self, key: &FlowKey) -> bool {
+        !self.is_expected(key) && self.journal.find(key).is_none()
     }
 
     fn is_expected(&self, key: &FlowKey) -> bool {

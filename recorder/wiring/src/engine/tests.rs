@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::{FlowKey, Side, Timestamp, Transport};
+use base::{FlowKey, Outcome, Side, Timestamp, Transport};
 use capture::{Frame, LinkType, write};
 use dialog::{EndReason, SipInput};
 use journal::{Journal, JournalKey, SourceId, WriterOptions};
@@ -180,7 +180,7 @@ impl Scene {
                     self.worker.journal().release_before(id, before)
                 }
                 Command::Drop(FlowRef::Core(_, id)) => {
-                    assert!(self.worker.journal().forget_flow(id));
+                    assert!(self.worker.forget(id));
                 }
                 Command::Release(FlowRef::Recovered(_), _) => {}
                 Command::Drop(FlowRef::Recovered(_)) => {}
@@ -438,4 +438,28 @@ fn a_clock_that_is_behind_that_of_the_run_before_ends_its_calls_and_no_others() 
     assert_eq!(scene.jobs.len(), 1, "it talks, as far as is known");
     scene.hang_up(201_000, "after");
     assert_eq!(scene.end().len(), 2);
+}
+
+#[test]
+fn rtp_from_random_ports_does_not_crowd_out_a_call() {
+    let mut scene = Scene::new();
+    let (writer, _appender) =
+        scene.journal.core(2, &WriterOptions::default(), Timestamp::ZERO).unwrap();
+    scene.worker = Worker::new(writer).with_unannounced_max(100);
+    for port in 10_000..10_300 {
+        scene.talk(0, 1, &format!("203.0.113.9:{port}"), "192.0.2.9:7000", 0);
+    }
+    let ledger = scene.worker.ledger();
+    let (taken, refused) = (ledger.of(Outcome::Media), ledger.of(Outcome::FlowTableFull));
+    assert_eq!((taken, refused), (100, 200));
+    scene.set_up(100, "one", 4000, 5000);
+    scene.talk(200, 50, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.talk(200, 50, "192.0.2.2:5000", "192.0.2.1:4000", 0);
+    scene.hang_up(2_300, "one");
+    assert_eq!(scene.worker.ledger().of(Outcome::Media), 200, "all of the call");
+    // What is idle gives way.
+    scene.wait(2_500, 60_000);
+    scene.talk(60_000, 1, "203.0.113.9:20000", "192.0.2.9:7000", 0);
+    assert_eq!(scene.worker.ledger().of(Outcome::Media), 201);
+    assert_eq!(scene.jobs.len(), 1);
 }

@@ -58,7 +58,7 @@ impl Pool {
     }
 
     /// Begins a job.
-    pub(crate) fn start(&mut self, job: Job) {
+    pub(crate) fn start(&mut self, job: Arc<Job>) {
         let finisher = Arc::clone(&self.finisher);
         let (keep, done) = (self.keeper.sender(), self.done.0.clone());
         self.running += 1;

@@ -197,7 +197,7 @@ pub(super) fn carry_out(worker: &mut Worker, lines: &Lines, order: Order) -> Opt
         }
         Order::Release(flow, before) => worker.journal().release_before(flow, before),
         Order::Forget(flow) => {
-            worker.journal().forget_flow(flow);
+            worker.forget(flow);
         }
         Order::ReleaseSignalling(before) => {
             worker.journal().release_signalling_before(before);

@@ -106,12 +106,14 @@ pub const CHUNK_BYTES: usize = 4 * 1024;
 pub const LARGE_CHUNK_BYTES: usize = 72 * 1024;
 /// Media chunks per capture core, open (one a stream) or waiting for the disk: 512 MiB if all are used.
 pub const CHUNKS_MAX: usize = 131_072;
-/// The same for large ones; half of them are kept for signalling.
-pub const LARGE_CHUNKS_MAX: usize = 128;
+/// The same for large ones; half of them are kept for signalling. They hold a flood of 50,000 messages a second
+/// until it is flushed.
+pub const LARGE_CHUNKS_MAX: usize = 512;
 /// How old a chunk may grow before it is handed over to be written.
 pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 500;
-/// How long written chunks may wait until they are flushed to the disk together.
-pub const COMMIT_AGE_MILLISECONDS_MAX: u64 = 500;
+/// How long written chunks may wait until they are flushed to the disk together. Their buffers are kept that long:
+/// 4.6 KB for a two-way call.
+pub const COMMIT_AGE_MILLISECONDS_MAX: u64 = 250;
 /// Chunks that one write to the journal takes.
 pub const CHUNKS_PER_WRITE_MAX: usize = 64;
 /// Bytes of chunks that one write to the journal takes; one chunk more may reach beyond it.

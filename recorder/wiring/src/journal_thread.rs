@@ -1,17 +1,25 @@
 //! The thread that encrypts the journal and writes it to the disk.
+//!
+//! A live journal's thread does not give up: as long as the disk fails it tries again, and what comes waits in
+//! memory. That of a replay gives up at the first error, because its input can be read again.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use journal::{Appender, JournalError};
+use journal::{Appender, JournalError, JournalState};
 
 use crate::clock;
 
 /// How long the thread sleeps when nothing is sealed.
 const NAP: Duration = Duration::from_micros(500);
+/// How long it waits after an error, at first and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long it still tries when it is to stop.
+const LAST_TRIES: Duration = Duration::from_secs(5);
 
 /// A running appender.
 pub(crate) struct JournalThread {
@@ -33,16 +41,28 @@ impl Health {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    /// Tries again after an error.
+    persistent: bool,
     failed: AtomicBool,
     error: Mutex<Option<JournalError>>,
+    state: Mutex<JournalState>,
     /// Segments before this are no longer needed.
     needed_from: AtomicU32,
 }
 
 impl JournalThread {
-    /// Starts it.
+    /// Starts it for a live journal: it keeps trying.
     pub(crate) fn start(appender: Appender) -> Result<Self> {
-        let shared = Arc::new(Shared::default());
+        Self::start_with(appender, true)
+    }
+
+    /// Starts it for a replay: it gives up at the first error.
+    pub(crate) fn start_giving_up(appender: Appender) -> Result<Self> {
+        Self::start_with(appender, false)
+    }
+
+    fn start_with(appender: Appender, persistent: bool) -> Result<Self> {
+        let shared = Arc::new(Shared { persistent, ..Shared::default() });
         let ours = Arc::clone(&shared);
         let name = format!("journal-{}", appender.core());
         let handle = std::thread::Builder::new()
@@ -62,9 +82,14 @@ impl JournalThread {
         Health(Arc::clone(&self.shared))
     }
 
+    /// How it does, for alarms.
+    pub(crate) fn state(&self) -> JournalState {
+        lock(&self.shared.state).clone()
+    }
+
     /// Why it gave up.
     pub(crate) fn failure(&self) -> Option<JournalError> {
-        self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.shared.error).take()
     }
 
     /// Segments before this are no longer needed.
@@ -97,16 +122,27 @@ impl Drop for JournalThread {
 
 impl Shared {
     fn run(&self, mut appender: Appender) {
+        let (mut pause, mut last_try) = (PAUSE_MIN, None);
         loop {
             let stop = self.stop.load(Ordering::Acquire);
-            match self.turn(&mut appender) {
+            let turn = self.turn(&mut appender);
+            self.tell(&appender);
+            match turn {
                 Ok(0) if stop => return,
                 Ok(0) => std::thread::sleep(NAP),
-                Ok(_) => {}
+                Ok(_) => pause = PAUSE_MIN,
                 Err(error) => {
-                    *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    self.failed.store(true, Ordering::Release);
-                    return;
+                    if stop && last_try.is_none() {
+                        last_try = Some(clock::instant() + LAST_TRIES);
+                    }
+                    if !self.persistent || last_try.is_some_and(|by: Instant| clock::instant() > by)
+                    {
+                        *lock(&self.error) = Some(error);
+                        self.failed.store(true, Ordering::Release);
+                        return;
+                    }
+                    std::thread::sleep(pause);
+                    pause = PAUSE_MAX.min(pause * 2);
                 }
             }
         }
@@ -118,4 +154,17 @@ impl Shared {
         appender.release_before(self.needed_from.load(Ordering::Relaxed))?;
         Ok(written.chunks)
     }
+
+    /// Makes a change of the state known.
+    fn tell(&self, appender: &Appender) {
+        let mut known = lock(&self.state);
+        let state = appender.state();
+        if *known != state {
+            *known = state;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

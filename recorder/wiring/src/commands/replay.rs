@@ -40,9 +40,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     let recordings = Arc::new(Recordings::open(&data.recordings())?);
     let conductor = |journals| conductor(arguments, &data, &journal, &recordings, journals);
     recover(&journal, source, &conductor)?;
-    let (writer, appender) = journal.core(CORE, &WriterOptions::default(), clock::now())?;
+    let options = WriterOptions { live: false, ..WriterOptions::default() };
+    let (writer, appender) = journal.core(CORE, &options, clock::now())?;
     let pacer = arguments.rate.map(Pacer::new);
-    let journal_thread = JournalThread::start(appender)?;
+    let journal_thread = JournalThread::start_giving_up(appender)?;
     let conductor = conductor(vec![journal_thread.health()])?;
     let replay = Replay::new(Worker::new(writer), journal_thread, conductor, pacer);
     let replayed = replay.run(&arguments.files)?;

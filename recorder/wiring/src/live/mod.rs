@@ -14,6 +14,7 @@ mod cores;
 mod ledger;
 mod lines;
 mod news;
+mod memory;
 mod place;
 mod port;
 mod restart;
@@ -31,7 +32,7 @@ use base::ledger::Note;
 use base::{Ledger, Timestamp};
 use capture::nic::{Link, LinkState};
 use dialog::{EndReason, Handled, SipInput};
-use journal::{Recovered, WriterOptions};
+use journal::{JournalState, Recovered};
 
 pub(crate) use self::ledger::LiveLedger;
 
@@ -365,6 +366,7 @@ impl<'a> Run<'a> {
     }
 
     fn tell_troubles(&mut self) {
+        self.tell_journals();
         for handle in &self.cores.handles {
             while let Some(trouble) = handle.lines.next_trouble() {
                 tracing::warn!("{trouble}");
@@ -377,12 +379,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn reason_to_end(&mut self) -> Option<String> {
-        let failed = self.journals.iter().find_map(JournalThread::failure);
-        if let Some(failure) = failed {
-            self.alarms.board().set(AlarmId::JournalFailing, Some(failure.to_string()));
-            return Some(format!("the journal cannot be written: {failure}"));
+    /// A journal that cannot be written goes on in memory, and in its second folder.
+    fn tell_journals(&self) {
+        for (core, journal) in (0..).zip(&self.journals) {
+            let (failing, moved) = match journal.state() {
+                JournalState::Writing => (None, None),
+                JournalState::Moved => (None, Some(format!("of capture core {core}"))),
+                JournalState::Failing { error, .. } => (Some(error), None),
+            };
+            self.alarms.board().set_part(AlarmId::JournalFailing, core, failing);
+            self.alarms.board().set_part(AlarmId::JournalMoved, core, moved);
         }
+    }
+
+    fn reason_to_end(&mut self) -> Option<String> {
         if !self.cores.handles.iter().all(Handle::is_running) {
             return Some("a capture thread has ended".into());
         }
@@ -548,7 +558,7 @@ struct Starter<'a> {
 impl Starter<'_> {
     fn core(&mut self, tap: impl Tap) -> Result<()> {
         let number = u8::try_from(self.handles.len()).context("too many capture threads")?;
-        let options = WriterOptions::default();
+        let options = self.place.writer_options();
         let (writer, appender) = self.place.journal().core(number, &options, clock::now())?;
         let lines = Arc::new(Lines::new());
         self.journals.push(JournalThread::start(appender)?);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use journal::{Journal, JournalKey, Recovered, SourceId};
+use journal::{Journal, JournalKey, Recovered, SourceId, WriterOptions};
 use media::{Layout, Params};
 use seal::{Sealer, Sha256Hasher};
 use store::Recordings;
 
+use super::memory::Memory;
 use super::watched;
 use crate::alarms::Scene;
 use crate::conductor::Conductor;
@@ -25,6 +26,7 @@ use crate::recovery;
 pub(super) struct Place {
     config: Config,
     data: DataDir,
+    memory: Memory,
     journal: Journal,
     recordings: Arc<Recordings>,
     losses: Arc<Losses>,
@@ -40,7 +42,8 @@ impl Place {
     pub(super) fn open(config: &Config) -> Result<Self> {
         let data = DataDir::create(&config.data)?;
         let key = JournalKey::load_or_create(&data.journal_key())?;
-        let journal = Journal::open(&data.journal(), key, source_id(&config.interface))?;
+        let memory = Memory::open(&config.data);
+        let journal = open_journal(&data, key, config, &memory)?;
         let recordings = Arc::new(Recordings::open(&data.recordings())?);
         let losses = Arc::new(Losses::default());
         let outages = Arc::new(Outages::default());
@@ -48,6 +51,7 @@ impl Place {
         let place = Self {
             config: config.clone(),
             data,
+            memory,
             journal,
             recordings,
             losses,
@@ -58,6 +62,11 @@ impl Place {
         place.sealer(config)?;
         place.data.signer()?;
         Ok(place)
+    }
+
+    /// What the journal of a capture core may hold.
+    pub(super) fn writer_options(&self) -> WriterOptions {
+        self.memory.options()
     }
 
     pub(super) fn journal(&self) -> &Journal {
@@ -149,13 +158,24 @@ impl Place {
     /// # Errors
     /// A segment cannot be deleted; the next run finds its calls stored.
     pub(super) fn discard_journal(self) -> Result<()> {
-        let Self { config, data, journal, .. } = self;
+        let Self { config, data, memory, journal, .. } = self;
         drop(journal);
         let key = JournalKey::load_or_create(&data.journal_key())?;
-        let journal = Journal::open(&data.journal(), key, source_id(&config.interface))?;
+        let journal = open_journal(&data, key, &config, &memory)?;
         journal.discard_earlier_runs().context("everything is stored, but")?;
         Ok(())
     }
+}
+
+fn open_journal(
+    data: &DataDir,
+    key: JournalKey,
+    config: &Config,
+    memory: &Memory,
+) -> Result<Journal> {
+    let folder = journal::Places::from(&data.journal());
+    let places = journal::Places { arena: memory.shelf.clone(), ..folder };
+    Ok(Journal::open(places, key, source_id(&config.interface))?)
 }
 
 /// Tells this node's live traffic on this interface from everything else. What it left is never read again from

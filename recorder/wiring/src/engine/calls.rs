@@ -72,7 +72,10 @@ impl Engine {
                 if self.ownership.announce(
                     endpoint,
                     announced.time,
-                    owner(call, index, announced, rtcp),
+                    Owner {
+                        since: self.now.max(announced.time),
+                        ..owner(call, index, announced, rtcp)
+                    },
                 ) {
                     self.commands.push_back(Command::Expect(endpoint));
                 }
@@ -199,7 +202,8 @@ impl Engine {
             let Some(entry) = self.flows.get_mut(flow) else { continue };
             entry.busy.retain(|call| *call != key);
             if entry.busy.is_empty() {
-                self.commands.push_back(Command::Release(flow, entry.free_from));
+                let needed = self.ownership.needed_from(&entry.key, entry.free_from);
+                self.commands.push_back(Command::Release(flow, needed));
             }
         }
     }
@@ -228,6 +232,7 @@ impl Engine {
         };
         match (hold(key.destination), hold(key.source)) {
             (Some(to), Some(from)) => Some(Owner {
+                since: to.since.min(from.since),
                 from: to.from.min(from.from),
                 until: to.until.min(from.until),
                 rtcp: to.rtcp || from.rtcp,
@@ -246,12 +251,8 @@ impl Engine {
             let (Some(summary), Some(call)) = (found, self.dialogs.call(key)) else { continue };
             let Some(chain) = summary.end else { continue };
             let Some(entry) = self.flows.get_mut(flow) else { continue };
-            // What was finished before is not taken again; a call that ends late may well lie before it.
-            let from = if entry.free_from < owner.until {
-                owner.from.max(entry.free_from)
-            } else {
-                owner.from
-            };
+            // What was finished before is not taken again; but a call that ran beside this one shares it.
+            let from = owner.takes_from(entry.free_from);
             if summary.last < from || summary.opened >= owner.until {
                 continue;
             }
@@ -288,6 +289,7 @@ fn owner(call: CallKey, index: usize, announced: &Announced, rtcp: bool) -> Owne
         rtcp,
         announced: index,
         asker: announced.hop.0.ip(),
+        since: announced.time,
         from: Timestamp::ZERO,
         until: Timestamp::MAX,
     }

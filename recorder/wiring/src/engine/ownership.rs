@@ -25,10 +25,20 @@ pub(crate) struct Owner {
     pub announced: usize,
     /// The address that sent the announcing message.
     pub asker: IpAddr,
+    /// When the announcement was heard.
+    pub since: Timestamp,
     /// Packets before this belong to an earlier call.
     pub from: Timestamp,
     /// Packets from here on belong to a later one, or to none.
     pub until: Timestamp,
+}
+
+impl Owner {
+    /// From when on the packets of a flow are this call's, if those before `free_from` were finished with another:
+    /// with one that was over when this was announced. What was finished since is shared with one that ran beside.
+    pub(crate) fn takes_from(&self, free_from: Timestamp) -> Timestamp {
+        if free_from <= self.since { self.from.max(free_from) } else { self.from }
+    }
 }
 
 /// The owners of every announced endpoint.
@@ -104,6 +114,13 @@ impl Ownership {
         let owners = self.owners.get(&endpoint)?;
         let mine = || owners.iter().filter(|o| o.call == call);
         mine().find(|o| o.domain == domain).or_else(|| mine().next())
+    }
+
+    /// The first packets of the flow that some call still takes; `free_from` if none does.
+    pub(crate) fn needed_from(&self, key: &FlowKey, free_from: Timestamp) -> Timestamp {
+        let ends = [key.source, key.destination];
+        let owners = ends.iter().filter_map(|endpoint| self.owners.get(endpoint)).flatten();
+        owners.map(|owner| owner.takes_from(free_from)).fold(free_from, Timestamp::min)
     }
 
     /// Whether some other call announced the endpoint in this very domain.

@@ -309,6 +309,38 @@ fn a_call_whose_bye_was_lost_does_not_take_the_next_calls_media() {
     assert_eq!(spans(one), [(Side::Caller, 0, 60_000)]);
 }
 
+/// A back-to-back user agent between them passes the descriptions on: both of its calls have the media.
+#[test]
+fn two_calls_of_one_conversation_share_its_media_whichever_is_finished_first() {
+    const SWITCH: &str = "192.0.2.9";
+    let mut scene = Scene::new();
+    let legs = [("one", ALICE, SWITCH), ("two", SWITCH, BOB)];
+    for (ms, (call, from, to)) in [0, 5].into_iter().zip(legs) {
+        scene.sip(ms, from, to, &request("INVITE", 1, call, "", Some((ALICE, 4000))));
+    }
+    for (ms, (call, from, to)) in [20, 25].into_iter().zip(legs.into_iter().rev()) {
+        scene.sip(ms, to, from, &answer("1 INVITE", call, Some((BOB, 5000))));
+        scene.sip(ms + 2, from, to, &request("ACK", 1, call, ";tag=b", None));
+    }
+    scene.talk(100, 50, "192.0.2.1:4000", "192.0.2.2:5000", 0);
+    scene.talk(1_200, 50, "192.0.2.2:5000", "192.0.2.1:4000", 0);
+    for (ms, (call, from, to)) in [2_300, 5_300].into_iter().zip(legs) {
+        scene.sip(ms, from, to, &request("BYE", 2, call, ";tag=b", None));
+        scene.sip(ms + 5, to, from, &answer("2 BYE", call, None));
+        scene.wait(ms + 10, ms + 3_000);
+    }
+    let jobs = scene.end();
+    let calls: Vec<_> =
+        jobs.iter().map(|job| job.call.as_ref().unwrap().call_id.as_str()).collect();
+    assert_eq!(calls, ["one", "two"]);
+    for job in &jobs {
+        let spans = spans(job);
+        let [(first, from, until), (second, ..)] = spans[..] else { panic!("{spans:?}") };
+        assert_ne!(first, second);
+        assert!(from <= 100 && until > 2_200, "{spans:?}");
+    }
+}
+
 #[test]
 fn audio_without_signalling_is_one_call_of_two_sides() {
     let mut scene = Scene::new();

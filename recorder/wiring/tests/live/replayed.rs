@@ -28,6 +28,10 @@ const CAPTURES: &[(&str, &str)] = &[
         "NormB__sipnab/tests__pcap-samples__register-invite-reinvite-bye.pcap",
         "re-INVITE, another SSRC and codec",
     ),
+    (
+        "NormB__sipnab/tests__pcap-samples__b2bua-asterisk.pcapng",
+        "two calls of a back-to-back user agent that share their media",
+    ),
     ("0xSp3ctra__RTP-PARSING/old__voip.pcap", "hops, other addresses than announced"),
     ("goffinet__sip_captures/voip-extension.pcap", "hops, transfer, DTMF"),
     ("derived__synth/siprec_udp_fragmented.pcap", "SIPREC in IP fragments"),

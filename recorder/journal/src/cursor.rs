@@ -20,11 +20,13 @@ use crate::segments::Segment;
 pub(crate) struct Cursor<'a> {
     shared: &'a Shared,
     open: Option<(Arc<Segment>, Arc<dyn DiskFile>)>,
+    /// The run of the segment that was read last.
+    run: u32,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) const fn new(shared: &'a Shared) -> Self {
-        Self { shared, open: None }
+        Self { shared, open: None, run: 0 }
     }
 
     /// The segment of `locator` and its file, once `bytes` bytes from there are written.
@@ -44,8 +46,12 @@ impl<'a> Cursor<'a> {
             None => self.open_segment(locator)?,
         };
         if open.0.written() < end {
-            return Err(ReadError::NotWritten { locator });
+            return Err(match open.0.is_finished() {
+                true => ReadError::Released { locator },
+                false => ReadError::NotWritten { locator },
+            });
         }
+        self.run = open.0.run;
         let (segment, file) = self.open.insert(open);
         Ok((segment, &**file))
     }
@@ -146,18 +152,17 @@ impl<'a> Cursor<'a> {
         Ok(good.then_some(header))
     }
 
-    /// The last chunk of `flow` before `damaged`, found by walking the segments themselves.
+    /// The last chunk of `flow` before `damaged`, found by walking the segments of the run that was read last.
     pub(crate) fn salvage(
-        &mut self,
+        &self,
         flow: FlowId,
         damaged: Locator,
     ) -> Result<Option<Locator>, ReadError> {
         let (core, mut number) = (damaged.core(), damaged.segment());
-        let run = self.segment(damaged, 0)?.0.run;
-        let mut end = damaged.offset();
+        let (run, mut end) = (self.run, damaged.offset());
         loop {
             let parts = self.shared.segments.parts((core, number));
-            if parts.is_empty() || parts.iter().any(|(_, segment)| segment.run != run) {
+            if parts.iter().any(|(_, segment)| segment.run != run) {
                 return Ok(None);
             }
             for (from, segment) in parts.iter().rev() {
@@ -170,7 +175,7 @@ impl<'a> Cursor<'a> {
                 }
                 end = u64::from(*from);
             }
-            if number == 0 {
+            if number <= run {
                 return Ok(None);
             }
             number -= 1;

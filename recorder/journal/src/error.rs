@@ -127,7 +127,7 @@ pub enum ReadError {
         /// The chunk.
         locator: Locator,
     },
-    /// Its segment was released, or belongs to an earlier run and was not recovered.
+    /// Its segment was released, or belongs to an earlier run and was not recovered, or ends before it.
     #[error("the chunk at {locator} is in no segment that is kept")]
     Released {
         /// The chunk.
@@ -171,6 +171,8 @@ pub enum DamageKind {
     TornTail,
     /// A chunk that is still wanted, and all before it, went with its segment.
     Gone,
+    /// A chunk that others refer to is not there: its write was interrupted, by a power cut for one.
+    Missing,
     /// The memory of a killed run is not what it should be: what was only there is lost.
     Arena,
 }
@@ -183,6 +185,7 @@ impl fmt::Display for Damage {
             DamageKind::Records => "chunk with contradictory records refused",
             DamageKind::TornTail => "interrupted write set aside",
             DamageKind::Gone => "released although it is still wanted",
+            DamageKind::Missing => "chunk that should be here is missing",
             DamageKind::Arena => "memory of a killed run that makes no sense set aside",
         };
         write!(f, "{}: {what}, {} bytes at offset {}", self.path.display(), self.bytes, self.offset)

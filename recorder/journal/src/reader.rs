@@ -109,8 +109,12 @@ impl Reader {
                     flow.map_or(Ok(None), |flow| cursor.salvage(flow, locator))?
                 }
                 Err(ReadError::Released { .. }) if locator != last => {
-                    chain.released = Some(locator);
-                    None
+                    let before = flow.map_or(Ok(None), |flow| cursor.salvage(flow, locator))?;
+                    match before {
+                        Some(_) => chain.damaged.push(self.gone(locator, DamageKind::Missing)),
+                        None => chain.released = Some(locator),
+                    }
+                    before
                 }
                 Err(error) => return Err(error),
             };
@@ -171,12 +175,15 @@ impl Reader {
         self.load(&chain, window, packets)?;
         chain.damaged.into_iter().for_each(|damage| packets.add_damage(damage));
         if let Some(gone) = chain.released {
-            let name = file_name((gone.core(), gone.segment(), 0));
-            let path = self.shared.places.folder(0).join(name);
-            let kind = DamageKind::Gone;
-            packets.add_damage(Damage { path, offset: gone.offset(), bytes: 0, kind });
+            packets.add_damage(self.gone(gone, DamageKind::Gone));
         }
         Ok(())
+    }
+
+    fn gone(&self, locator: Locator, kind: DamageKind) -> Damage {
+        let name = file_name((locator.core(), locator.segment(), 0));
+        let path = self.shared.places.folder(0).join(name);
+        Damage { path, offset: locator.offset(), bytes: 0, kind }
     }
 
     /// Adds the packets, last chunk first; `false` as soon as anything is not as it was written.

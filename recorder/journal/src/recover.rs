@@ -125,7 +125,7 @@ impl Recovery<'_> {
             return Err(fault(SegmentFault::Misnamed { core, segment, part }));
         }
         let known = Segment::new(id, header.from, header.run, path.to_owned(), cipher, 0);
-        let known = Arc::new(known);
+        let known = Arc::new(known.finished());
         let (end, chunks) = self.chunks(&header, &known, bytes, parts);
         if file_bytes > bytes.len() as u64 {
             let beyond = file_bytes - bytes.len() as u64;

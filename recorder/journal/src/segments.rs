@@ -36,6 +36,8 @@ pub(crate) struct Segment {
     written: AtomicU64,
     /// How many of them are durable.
     durable: AtomicU64,
+    /// Of an earlier run: nothing more will be written.
+    finished: bool,
     file: Mutex<Option<Arc<dyn DiskFile>>>,
 }
 
@@ -50,7 +52,16 @@ impl Segment {
     ) -> Self {
         let (written, durable) = (AtomicU64::new(written), AtomicU64::new(written));
         let (id, file) = ((core, segment), Mutex::new(None));
-        Self { id, from, run, path, cipher, written, durable, file }
+        Self { id, from, run, path, cipher, written, durable, finished: false, file }
+    }
+
+    /// The same of an earlier run.
+    pub(crate) fn finished(self) -> Self {
+        Self { finished: true, ..self }
+    }
+
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.finished
     }
 
     pub(crate) fn written(&self) -> u64 {

@@ -121,6 +121,14 @@ impl Shelf {
         }
     }
 
+    /// Removes the shelf itself if nothing is on it.
+    pub fn remove_if_empty(&self) {
+        if let Place::Folder(folder) = &*self.0 {
+            // The system refuses to remove a folder that is not empty, and that is no error here.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
     /// The region's path, for messages.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -203,10 +211,14 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("shelf");
         keeps(&Shelf::folder(&folder).unwrap());
+        Shelf::folder(&folder).unwrap().remove_if_empty();
+        assert!(!folder.exists());
         let region = Shelf::folder(&folder).unwrap().make("two", 1).unwrap();
         let mode = fs::metadata(folder.join("two")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(region);
+        Shelf::folder(&folder).unwrap().remove_if_empty();
+        assert!(folder.join("two").exists());
     }
 
     #[test]

@@ -5,9 +5,12 @@
     reason = "a test that panics fails, as it should"
 )]
 
+mod arena;
 mod common;
 mod cores;
 mod damage;
+mod disk;
+mod faults;
 mod fixture;
 mod limits;
 mod model;

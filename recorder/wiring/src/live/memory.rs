@@ -54,6 +54,13 @@ impl Memory {
         }
     }
 
+    /// The journal is not needed any more.
+    pub(super) fn give_back(self) {
+        if let Some(shelf) = self.shelf {
+            shelf.remove_if_empty();
+        }
+    }
+
     /// What a core's writer may hold.
     pub(super) fn options(&self) -> WriterOptions {
         WriterOptions { chunks_max: self.chunks, ..WriterOptions::default() }

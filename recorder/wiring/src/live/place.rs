@@ -163,6 +163,7 @@ impl Place {
         let key = JournalKey::load_or_create(&data.journal_key())?;
         let journal = open_journal(&data, key, &config, &memory)?;
         journal.discard_earlier_runs().context("everything is stored, but")?;
+        memory.give_back();
         Ok(())
     }
 }

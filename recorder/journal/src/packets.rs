@@ -65,6 +65,12 @@ impl Packets {
         self.damaged.clear();
     }
 
+    /// Memory that it holds, used or not.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The packets, in the order in which their chunks were loaded; within what one call loaded that is the
     /// order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = MediaPacket<'_>> {

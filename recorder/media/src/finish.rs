@@ -3,7 +3,7 @@
 use crate::error::MediaError;
 use crate::input::{CallInput, FlowInput, Params};
 use crate::kept;
-use crate::output::Finished;
+use crate::output::{Finished, Tally};
 use crate::render::{Common, lane};
 use crate::report::Reports;
 use crate::work::Work;
@@ -43,4 +43,16 @@ pub fn finish(
     let tally = work.tally();
     assert!(tally.balances(), "every packet is accounted for");
     Ok(Finished { files, streams, gaps, notes, tally, clock_stretch_ppb: places.stretch_ppb })
+}
+
+/// Keeps a call's packets as they are and makes nothing of them: for a call whose sound cannot be made.
+///
+/// # Errors
+/// Memory runs out.
+pub fn keep_packets(flows: &[FlowInput<'_>]) -> Result<Finished, MediaError> {
+    let of = flows.iter().flat_map(|flow| flow.packets.iter().map(|packet| (flow.key, *packet)));
+    let packets: Vec<_> = of.collect();
+    let count = packets.len() as u64;
+    let tally = Tally { received: count, kept: count, ..Tally::default() };
+    Ok(Finished { files: kept::files(packets)?, tally, ..Finished::default() })
 }

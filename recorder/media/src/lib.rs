@@ -42,6 +42,6 @@ mod vector;
 mod work;
 
 pub use error::MediaError;
-pub use finish::finish;
+pub use finish::{finish, keep_packets};
 pub use input::{CallInput, FlowInput, Layout, Params};
 pub use output::{Correction, File, Finished, Reason, StreamReport, Tally};

@@ -8,11 +8,10 @@ use anyhow::{Error, Result};
 use base::{Endpoint, Timestamp};
 use dialog::EndReason;
 use hashbrown::HashMap;
-use seal::Sealer;
 
 use crate::clock;
 use crate::engine::{Command, Engine, FlowRef, Job, JobKey, Report, Ticket};
-use crate::finish::{Done, Pool};
+use crate::finish::{Done, Pool, Seals};
 use crate::progress::Progress;
 
 /// How long a job that failed waits before it is tried again; twice as long each time, up to the most.
@@ -137,8 +136,8 @@ impl Conductor {
     }
 
     /// Seals recordings with this from now on.
-    pub(crate) fn seal_for(&self, sealer: Option<Sealer>) {
-        self.pool.seal_for(sealer);
+    pub(crate) fn seal_for(&self, seals: Option<Seals>) {
+        self.pool.seal_for(seals);
     }
 
     /// Takes finished jobs back; with `wait`, at least one.

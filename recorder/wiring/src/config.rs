@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use crate::alarms;
+use crate::disk_watch::Mark;
 
 /// Where an appliance keeps everything, unless told otherwise.
 pub(crate) const DATA_DIR: &str = "/var/lib/spanreel";
@@ -66,6 +67,24 @@ pub(crate) const KEYS: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     ("data", "\"/var/lib/spanreel\"", "The data folder.", false),
+    (
+        "recordings",
+        "the data folder's recordings/",
+        "Where recordings go, if not into the data folder: another file system, or a network's. While it cannot be written, they wait in the data folder's spool/.",
+        false,
+    ),
+    (
+        "disk_low",
+        "\"10 %\"",
+        "Free space, in % or MiB, GiB, TiB, below which the alarm disk_low rises.",
+        false,
+    ),
+    (
+        "disk_critical",
+        "\"2 GiB\"",
+        "Free space of the data folder below which new calls are refused, so that those that are up can be recorded and finished; room for what the journal holds is kept besides. A size counts as at most a fifth of the disk.",
+        false,
+    ),
     (
         "certificates",
         "[]",
@@ -210,6 +229,9 @@ pub(crate) struct Config {
     pub(crate) busy_poll: bool,
     pub(crate) signalling_ports: Vec<Ports>,
     pub(crate) data: PathBuf,
+    pub(crate) recordings: Option<PathBuf>,
+    pub(crate) disk_low: Mark,
+    pub(crate) disk_critical: Mark,
     pub(crate) certificates: Vec<PathBuf>,
     pub(crate) seal: bool,
     pub(crate) mono: bool,
@@ -230,6 +252,9 @@ impl Default for Config {
             busy_poll: false,
             signalling_ports: vec![Ports(5060..=5060)],
             data: DATA_DIR.into(),
+            recordings: None,
+            disk_low: Mark::Percent(10),
+            disk_critical: Mark::Bytes(2 << 30),
             certificates: Vec::new(),
             seal: true,
             mono: false,
@@ -280,7 +305,9 @@ impl Config {
             bail!("cores names CPU {core}: this machine has 0 to {}", cpus - 1);
         }
         if self.busy_poll && (self.mode == CaptureMode::Packet || self.role == Role::Shared) {
-            bail!("busy_poll goes with XDP on a mirror port only: neither mode \"packet\" nor role \"shared\"");
+            bail!(
+                "busy_poll goes with XDP on a mirror port only: neither mode \"packet\" nor role \"shared\""
+            );
         }
         if !self.seal && !self.certificates.is_empty() {
             bail!("seal is false, yet there are certificates: either goes without the other");
@@ -298,6 +325,9 @@ impl Config {
             "cores" => self.cores != new.cores,
             "busy_poll" => self.busy_poll != new.busy_poll,
             "data" => self.data != new.data,
+            "recordings" => self.recordings != new.recordings,
+            "disk_low" => self.disk_low != new.disk_low,
+            "disk_critical" => self.disk_critical != new.disk_critical,
             "seal" => self.seal != new.seal,
             "mono" => self.mono != new.mono,
             "media_file_minutes" => self.media_file_minutes != new.media_file_minutes,

@@ -3,10 +3,13 @@
 //! ```text
 //! recordings/<id>/   the recordings
 //! catalog.db         the catalog, which can be made anew from the recordings
+//! recordings.place   where the recordings are, if not here (finish/storage/own_place.rs)
+//! spool/             recordings that wait until their place or the catalog is back
 //! journal/           what is not finished yet, encrypted
 //! outages.json       when `run` saw nothing, for the calls that are in the journal
 //! keys/              recording.crt, recording.key: sealed for, opened with
 //!                    node.crt, node.key: manifests are signed with
+//!                    catalog.crt, catalog.key: metadata are sealed for it too, to make the catalog anew
 //!                    journal.key: the journal is encrypted with
 //! ```
 
@@ -14,6 +17,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -24,6 +28,7 @@ use store::{CATALOG_NAME, Catalog, RECORDINGS_NAME};
 use zeroize::Zeroizing;
 
 use crate::clock;
+use crate::finish::{OwnPlace, Places, Seals};
 use crate::outages::Outage;
 
 /// How long a certificate that we make holds: longer than retention usually asks.
@@ -35,11 +40,12 @@ const BACKDATED: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir(PathBuf);
 
-/// One of the two key pairs.
+/// One of the key pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pair {
     Recording,
     Node,
+    Catalog,
 }
 
 impl Pair {
@@ -47,6 +53,7 @@ impl Pair {
         match self {
             Self::Recording => "recording",
             Self::Node => "node",
+            Self::Catalog => "catalog",
         }
     }
 }
@@ -63,7 +70,9 @@ impl DataDir {
     /// A folder that is made if it is not there.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let data = Self(path.to_owned());
-        for folder in [path.to_owned(), data.recordings(), data.keys()] {
+        // Recordings elsewhere are not made here: it may be a mount point whose file system is not mounted.
+        let recordings = Some(data.recordings()).filter(|folder| folder.starts_with(path));
+        for folder in [path.to_owned(), data.keys()].into_iter().chain(recordings) {
             fs::create_dir_all(&folder).with_context(|| {
                 format!(
                     "cannot make the folder {}; check the path and who owns it",
@@ -74,8 +83,41 @@ impl DataDir {
         Ok(data)
     }
 
+    /// The folder of recordings, here or elsewhere.
     pub(crate) fn recordings(&self) -> PathBuf {
-        self.0.join(RECORDINGS_NAME)
+        let own = OwnPlace::read(&self.0).unwrap_or_else(|error| {
+            tracing::warn!("{error:#}");
+            None
+        });
+        own.map_or_else(|| self.0.join(RECORDINGS_NAME), |own| own.path().to_owned())
+    }
+
+    /// Recordings go to `path` from now on.
+    pub(crate) fn set_recordings(&self, path: &Path) -> Result<()> {
+        OwnPlace::set(&self.0, path).map(drop)
+    }
+
+    /// Where recordings are put, how their metadata are opened for the catalog; without a spool.
+    pub(crate) fn places(&self) -> Result<Places> {
+        let own = OwnPlace::read(&self.0)?;
+        self.ensure_pair(Pair::Catalog, Algorithm::default())?;
+        let catalog_key = self.catalog_key().unwrap_or_else(|error| {
+            tracing::warn!("the catalog could not be made anew from sealed recordings: {error:#}");
+            None
+        });
+        let catalog_key = catalog_key.map(Arc::new);
+        Ok(Places { own, catalog_key, ..Places::new(self.recordings(), self.catalog()) })
+    }
+
+    /// Where recordings wait.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
+    /// Opens metadata that this node sealed.
+    pub(crate) fn catalog_key(&self) -> Result<Option<PrivateKey>> {
+        let path = self.key_path(Pair::Catalog);
+        if path.exists() { private_key(&path).map(Some) } else { Ok(None) }
     }
 
     pub(crate) fn catalog(&self) -> PathBuf {
@@ -163,6 +205,7 @@ impl DataDir {
         let purpose = match pair {
             Pair::Recording => Purpose::Recording,
             Pair::Node => Purpose::Node(&node),
+            Pair::Catalog => Purpose::Catalog(&node),
         };
         let now = clock::now();
         let made =
@@ -173,8 +216,8 @@ impl DataDir {
         write(key, made.private_key.as_bytes(), 0o600)
     }
 
-    /// Seals for the given certificates, or for this folder's own.
-    pub(crate) fn sealer(&self, certificates: &[PathBuf]) -> Result<Sealer> {
+    /// Seals for the given certificates, or for this folder's own; the metadata for this node's catalog too.
+    pub(crate) fn seals(&self, certificates: &[PathBuf]) -> Result<Seals> {
         let own = [self.certificate_path(Pair::Recording)];
         let paths = if certificates.is_empty() {
             self.ensure_pair(Pair::Recording, Algorithm::default())?;
@@ -182,11 +225,14 @@ impl DataDir {
         } else {
             certificates
         };
-        let mut recipients = Vec::new();
-        for path in paths {
-            recipients.extend(self::recipients(path)?);
-        }
-        Ok(Sealer::new(recipients)?)
+        let of = |paths: &[PathBuf]| -> Result<Vec<Recipient>> {
+            let each = paths.iter().map(|path| recipients(path));
+            Ok(each.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        };
+        self.ensure_pair(Pair::Catalog, Algorithm::default())?;
+        let own = self.certificate_path(Pair::Catalog);
+        let all: Vec<PathBuf> = paths.iter().cloned().chain([own]).collect();
+        Ok(Seals { media: Sealer::new(of(paths)?)?, metadata: Sealer::new(of(&all)?)? })
     }
 
     /// Signs as this node.

@@ -12,6 +12,7 @@ mod commands;
 mod conductor;
 mod config;
 mod data_dir;
+mod disk_watch;
 mod doctor;
 pub mod engine;
 mod finish;

@@ -148,7 +148,7 @@ impl Catalog {
     /// # Errors
     /// If it is damaged, foreign, of a later version, or cannot be written.
     pub fn open(path: &Path) -> Result<Self, CatalogError> {
-        Self::connect(path, OpenFlags::SQLITE_OPEN_CREATE)
+        Self::connect(path, OpenFlags::SQLITE_OPEN_CREATE, BUSY)
     }
 
     /// Opens the catalog at `path`, which is there.
@@ -156,17 +156,25 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::open`], and if there is none.
     pub fn open_existing(path: &Path) -> Result<Self, CatalogError> {
+        Self::open_existing_within(path, BUSY)
+    }
+
+    /// The same, but a statement, then and later, waits at most `patience` for another process's transaction.
+    ///
+    /// # Errors
+    /// As [`Catalog::open_existing`].
+    pub fn open_existing_within(path: &Path, patience: Duration) -> Result<Self, CatalogError> {
         match path.exists() {
-            true => Self::connect(path, OpenFlags::empty()),
+            true => Self::connect(path, OpenFlags::empty(), patience),
             false => Err(CatalogError::Missing(path.to_path_buf())),
         }
     }
 
-    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, CatalogError> {
+    fn connect(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Self, CatalogError> {
         let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let is_new = !path.exists();
         let mut connection = Connection::open_with_flags(path, flags).of(path)?;
-        connection.busy_timeout(BUSY).of(path)?;
+        connection.busy_timeout(patience).of(path)?;
         schema::prepare(&mut connection, path)?;
         connection.pragma_update(None, "journal_mode", "wal").of(path)?;
         connection.pragma_update(None, "synchronous", "full").of(path)?;
@@ -174,14 +182,6 @@ impl Catalog {
             aside::flush_folder_of(path).map_err(|error| rebuild::not_writable(path, &error))?;
         }
         Ok(Self { path: path.to_path_buf(), connection, identity: identity(path) })
-    }
-
-    /// From now on, a statement waits at most this long for another process's transaction.
-    ///
-    /// # Errors
-    /// If SQLite refuses.
-    pub fn wait_at_most(&self, patience: Duration) -> Result<(), CatalogError> {
-        self.connection.busy_timeout(patience).of(&self.path)
     }
 
     /// Whether the path still leads to the file that is open. SQLite would go on writing into a file that was

@@ -12,7 +12,7 @@ use crate::cli::KeysCommand;
 use crate::data_dir::{self, DataDir, Pair};
 use crate::output;
 
-const PAIRS: [Pair; 2] = [Pair::Recording, Pair::Node];
+const PAIRS: [Pair; 3] = [Pair::Recording, Pair::Node, Pair::Catalog];
 
 pub(super) fn run(command: &KeysCommand) -> Result<Verdict> {
     match command {

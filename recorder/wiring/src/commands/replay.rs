@@ -15,14 +15,14 @@ use journal::{Journal, JournalKey, SourceId, WriterOptions};
 use media::{Layout, Params};
 use seal::{Sha256Hasher, sha256};
 use serde_json::{Value, json};
-use store::Recordings;
 
 use super::Verdict;
+use crate::alarms::Board;
 use crate::cli::Replay as Arguments;
 use crate::conductor::Conductor;
 use crate::data_dir::{DataDir, node_name};
 use crate::engine::Engine;
-use crate::finish::{Finisher, Pool};
+use crate::finish::{Finisher, Pool, Standing, Storage};
 use crate::journal_thread::{Health, JournalThread};
 use crate::replay::{CORE, Replay, Replayed};
 use crate::worker::Worker;
@@ -37,8 +37,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     let data = DataDir::create(&arguments.out)?;
     let journal =
         Journal::open(&data.journal(), JournalKey::load_or_create(&data.journal_key())?, source)?;
-    let recordings = Arc::new(Recordings::open(&data.recordings())?);
-    let conductor = |journals| conductor(arguments, &data, &journal, &recordings, journals);
+    let storage = Storage::start(data.places()?, Arc::new(Standing::new(Board::new())))?;
+    let conductor = |journals| conductor(arguments, &data, &journal, &storage, journals);
     recover(&journal, source, &conductor)?;
     let options = WriterOptions { live: false, ..WriterOptions::default() };
     let (writer, appender) = journal.core(CORE, &options, clock::now())?;
@@ -83,19 +83,18 @@ fn conductor(
     arguments: &Arguments,
     data: &DataDir,
     journal: &Journal,
-    recordings: &Arc<Recordings>,
+    storage: &Arc<Storage>,
     journals: Vec<Health>,
 ) -> Result<Conductor> {
     let layout = if arguments.mono { Layout::Mono } else { Layout::Stereo };
     let media_file_limit = Duration::from_secs(60 * u64::from(arguments.media_file_minutes));
     let params = Params { layout, media_file_limit };
-    let sealer = if arguments.no_seal { None } else { Some(data.sealer(&arguments.certificates)?) };
-    let keys = (sealer, data.signer()?);
-    let places = (Arc::clone(recordings), data.catalog());
-    let finisher =
-        Finisher::new(journal.reader(), params, keys, places, node_name())?.watching(journals);
+    let seals = if arguments.no_seal { None } else { Some(data.seals(&arguments.certificates)?) };
+    let keys = (seals, data.signer()?);
+    let finisher = Finisher::new(journal.reader(), params, keys, Arc::clone(storage), node_name())
+        .watching(journals);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let pool = Pool::new(finisher, Arc::clone(recordings), data.catalog(), threads)?;
+    let pool = Pool::new(finisher, Arc::clone(storage), threads)?;
     Ok(Conductor::new(Engine::new(true), pool))
 }
 

@@ -18,10 +18,11 @@ pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
     let trusted = trusted(arguments)?;
     let key = arguments.opening.key.as_deref().map(data_dir::private_key).transpose()?;
     let targets = targets(arguments)?;
+    let recordings = recordings(arguments);
     let mut bad = 0;
     for target in &targets {
         let report = if target.exists() {
-            store::verify(target, trusted.as_deref(), key.as_ref())
+            check(target, &recordings, trusted.as_deref(), key.as_ref())
         } else {
             let gone = Finding { path: target.clone(), problem: Problem::Missing };
             Report { findings: vec![gone], ..Report::default() }
@@ -33,6 +34,28 @@ pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
         output::line(summary(targets.len(), bad, trusted.is_some(), key.as_ref()))?;
     }
     Ok(if bad == 0 { Verdict::Done } else { Verdict::Bad })
+}
+
+/// Where the data folder's recordings are, if there is one.
+fn recordings(arguments: &Verify) -> Option<PathBuf> {
+    let data = DataDir::open(&arguments.data.dir).ok()?;
+    data.recordings().canonicalize().ok()
+}
+
+/// A folder in the data folder must be as it was stored; one elsewhere may be a bundle that was exported.
+fn check(
+    target: &Path,
+    recordings: &Option<PathBuf>,
+    trusted: Option<&[Certificate]>,
+    key: Option<&PrivateKey>,
+) -> Report {
+    let target_path = target.canonicalize().unwrap_or_else(|_| target.to_path_buf());
+    let is_stored = recordings.as_ref().is_some_and(|folder| target_path.starts_with(folder));
+    if is_stored {
+        store::verify(target, trusted, key)
+    } else {
+        store::verify_exported(target, trusted, key)
+    }
 }
 
 /// The certificates whose signatures count: those given, else this data folder's own, if it is there.
@@ -138,6 +161,8 @@ fn tell(target: &Path, report: &Report, json: bool) -> Result<()> {
             "trusted": signer.map(|s| s.trusted),
             "files": report.files_good,
             "opened": report.files_opened,
+            "exported": report.files_exported,
+            "recording": report.recording,
         }));
     }
     if findings.is_empty() {
@@ -146,13 +171,22 @@ fn tell(target: &Path, report: &Report, json: bool) -> Result<()> {
             .as_ref()
             .map_or_else(String::new, |s| format!(", signed by {}", s.subject));
         return output::line(format_args!(
-            "good  {} ({} files{by})",
+            "good  {} ({} files{}{by})",
             target.display(),
-            report.files_good
+            report.files_good,
+            exported(report)
         ));
     }
     output::line(format_args!("BAD   {}", target.display()))?;
     findings.iter().try_for_each(|finding| output::line(format_args!("      {finding}")))
+}
+
+/// Says of a bundle what it is of: its folder need not.
+fn exported(report: &Report) -> String {
+    match (report.files_exported, report.recording) {
+        (1.., Some(id)) => format!(", exported from recording {id}"),
+        _ => String::new(),
+    }
 }
 
 fn summary(count: usize, bad: usize, trusted: bool, key: Option<&PrivateKey>) -> String {

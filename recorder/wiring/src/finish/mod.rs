@@ -1,29 +1,34 @@
 //! From a job to a stored recording: read the journal, finish the media, seal, sign; then publish, catalogue.
 
-mod keeper;
 mod heard;
 mod losses;
 mod metadata;
 mod pool;
+mod storage;
+#[cfg(test)]
+mod tests;
 
-use std::path::PathBuf;
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use base::recording::Recording;
-use base::{FlowKey, RecordingId, Side};
+use base::{FlowKey, Side};
 use dialog::EndReason;
 use hashbrown::HashMap;
 use journal::{Packets, ReadError, Reader, Window};
-use media::{CallInput, Finished, FlowInput, Params};
+use media::{CallInput, Finished, FlowInput, MediaError, Params};
 use seal::{Manifest, Sealer, Signer, manifest};
-use store::{Catalog, CatalogError, Existing, METADATA_NAME, Recordings};
+use store::{Files, METADATA_NAME};
 
 pub(crate) use self::heard::Heard;
 pub(crate) use self::losses::Losses;
 use self::metadata::Subject;
 pub(crate) use self::pool::Pool;
+pub(crate) use self::storage::{OwnPlace, Places, Standing, Storage};
 use crate::clock;
 use crate::engine::{Claim, Job, PACKETS_MIN};
 use crate::journal_thread::Health;
@@ -33,6 +38,12 @@ use crate::outages::Outages;
 const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
 /// How often to look.
 const WRITTEN_EVERY: Duration = Duration::from_millis(1);
+
+/// How often the sound of a call is tried to be made while the program fails at it.
+const SOUND_TRIES: u32 = 2;
+/// Memory for packets that a thread keeps for its next job: flows, and bytes of each.
+const SPARE_FLOWS_MAX: usize = 8;
+const SPARE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What became of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +64,36 @@ pub(crate) enum Done {
 
 /// What finishing made, before it is stored.
 enum Made {
-    Recording { recording: Box<Recording>, files: Vec<(String, Vec<u8>)>, existing: Existing },
+    Recording { recording: Box<Recording>, files: Files },
     Nothing(Done),
+}
+
+/// Makes a call's media: [`media::finish`], but in tests.
+pub(crate) type Make =
+    fn(&CallInput, &[FlowInput<'_>], &Params) -> std::result::Result<Finished, MediaError>;
+
+/// What recordings are sealed with, if they are.
+pub(crate) struct Seals {
+    /// For those who may listen.
+    pub(crate) media: Sealer,
+    /// For them, and for this node's catalog.
+    pub(crate) metadata: Sealer,
+}
+
+thread_local! {
+    /// Memory for packets, used again for the next job.
+    static SPARE: RefCell<Vec<Packets>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Finishes jobs; shared by the threads of the pool.
 pub(crate) struct Finisher {
     reader: Reader,
+    make: Make,
     params: Params,
     /// It can be changed while calls are finished: each recording is sealed with one.
-    sealer: Mutex<Option<Arc<Sealer>>>,
+    seals: Mutex<Option<Arc<Seals>>>,
     signer: Signer,
-    recordings: Arc<Recordings>,
-    catalog: Mutex<Catalog>,
+    storage: Arc<Storage>,
     node: String,
     losses: Arc<Losses>,
     heard: Arc<Heard>,
@@ -74,30 +102,32 @@ pub(crate) struct Finisher {
 }
 
 impl Finisher {
-    /// Without a sealer the files stay in the clear.
+    /// Without seals the files stay in the clear.
     pub(crate) fn new(
         reader: Reader,
         params: Params,
-        (sealer, signer): (Option<Sealer>, Signer),
-        (recordings, catalog): (Arc<Recordings>, PathBuf),
+        (seals, signer): (Option<Seals>, Signer),
+        storage: Arc<Storage>,
         node: String,
-    ) -> Result<Self> {
-        let catalog = Mutex::new(Catalog::open(&catalog)?);
-        let (sealer, losses) = (Mutex::new(sealer.map(Arc::new)), Arc::default());
-        let (outages, journals) = (Arc::default(), Vec::new());
-        Ok(Self {
-            reader,
-            params,
-            sealer,
-            signer,
-            recordings,
-            catalog,
-            node,
-            losses,
+    ) -> Self {
+        Self {
             heard: Arc::default(),
-            outages,
-            journals,
-        })
+            reader,
+            make: media::finish,
+            params,
+            seals: Mutex::new(seals.map(Arc::new)),
+            signer,
+            storage,
+            node,
+            losses: Arc::default(),
+            outages: Arc::default(),
+            journals: Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
+    fn making(self, make: Make) -> Self {
+        Self { make, ..self }
     }
 
     /// When the recorder saw nothing is marked in the calls that were up then.
@@ -121,85 +151,116 @@ impl Finisher {
     }
 
     /// Seals with this from now on.
-    fn seal_for(&self, sealer: Option<Sealer>) {
-        *self.sealer.lock().unwrap_or_else(PoisonError::into_inner) = sealer.map(Arc::new);
+    fn seal_for(&self, seals: Option<Seals>) {
+        *self.seals.lock().unwrap_or_else(PoisonError::into_inner) = seals.map(Arc::new);
     }
 
-    /// Does one job up to the point where it is to be stored.
-    fn finish(&self, job: &Job) -> Result<Made> {
+    /// Does one job up to the point where it is to be stored. A fault of the program in making the sound costs
+    /// the sound, not the call: its packets are kept as they are.
+    fn attempt(&self, job: &Job) -> Result<Made> {
+        let mut fault = None;
+        for _ in 0..SOUND_TRIES {
+            match self.guarded(job, None) {
+                Ok(made) => return made,
+                Err(told) => fault = Some(told),
+            }
+        }
+        self.guarded(job, fault).unwrap_or_else(|fault| Err(anyhow!("{fault}")))
+    }
+
+    /// What came of the job, or the fault that ended it.
+    fn guarded(&self, job: &Job, fault: Option<String>) -> Result<Result<Made>, String> {
+        // What a panic leaves behind: locks, which are taken all the same, and memory that is not used again.
+        let made = catch_unwind(AssertUnwindSafe(|| self.finish(job, fault.as_deref())));
+        made.map_err(|panic| {
+            let (name, told) = (name_of(job), words(&*panic));
+            self.storage.standing().fault();
+            self.storage.standing().finishing_failed(format!(
+                "{name}: a fault of the program while it was finished: {told}"
+            ));
+            told
+        })
+    }
+
+    fn finish(&self, job: &Job, fault: Option<&str>) -> Result<Made> {
         let packets = self.read(&job.claims)?;
+        let made = self.make(job, &packets, fault);
+        give_back(packets);
+        let Some((recording, finished)) = made? else {
+            return Ok(Made::Nothing(Done::AlreadyThere));
+        };
+        if fault.is_none() && !worth_keeping(job, &finished) {
+            return Ok(Made::Nothing(Done::NothingToKeep { packets: finished.tally.received }));
+        }
+        self.seal_all(recording, finished)
+    }
+
+    /// The recording and its media, or nothing if an earlier run has made them.
+    fn make(
+        &self,
+        job: &Job,
+        packets: &[Packets],
+        fault: Option<&str>,
+    ) -> Result<Option<(Recording, Finished)>> {
         let subject = Subject::new(job.call.as_ref(), &job.claims);
-        let flows = flow_inputs(&job.claims, &packets);
+        let flows = flow_inputs(&job.claims, packets);
         let first =
             flows.iter().filter_map(|flow| flow.packets.first()).map(|packet| packet.time).min();
         let first = first.unwrap_or_default();
         let (id, start) = (subject.id(first), subject.start(first));
-        let kept = self.kept(id)?;
-        if kept.as_ref().is_some_and(|kept| !was_cut_short(kept)) {
-            return Ok(Made::Nothing(Done::AlreadyThere));
+        if self.storage.is_known(id) {
+            return Ok(None);
         }
         let call = CallInput { start, tags: subject.tags(start) };
-        let mut finished = media::finish(&call, &flows, &self.params)
-            .with_context(|| format!("recording {id}"))?;
-        note_damage(&mut finished, &packets);
-        if !worth_keeping(job, &finished) {
-            return Ok(Made::Nothing(Done::NothingToKeep { packets: finished.tally.received }));
-        }
+        let finished = match fault {
+            None => (self.make)(&call, &flows, &self.params),
+            Some(_) => media::keep_packets(&flows),
+        };
+        let mut finished = finished.with_context(|| format!("recording {id}"))?;
+        note_damage(&mut finished, packets);
         let mut recording = metadata::recording(&subject, id, start, &finished, &self.node);
+        if let Some(fault) = fault {
+            recording.complete = false;
+            recording.incomplete_reasons.push(format!(
+                "its sound could not be made, by a fault of the program ({fault}); all its packets are in \
+                 packets.pcapng"
+            ));
+        }
         self.losses.note(&mut recording);
         self.heard.note(&recording);
         self.outages.note(&mut recording);
-        drop(flows);
-        drop(packets);
-        match kept {
-            Some(kept) if kept.stop_time >= recording.stop_time => {
-                Ok(Made::Nothing(Done::AlreadyThere))
-            }
-            Some(_) => self.seal_all(recording, finished, Existing::Supersede),
-            None => self.seal_all(recording, finished, Existing::Keep),
-        }
-    }
-
-    /// The recording that an earlier run made of the same call.
-    fn kept(&self, id: RecordingId) -> Result<Option<Recording>> {
-        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        match catalog.get(id) {
-            Ok(recording) => Ok(Some(recording).filter(|_| self.recordings.contains(id))),
-            Err(CatalogError::NotFound(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(Some((recording, finished)))
     }
 
     /// The packets of each claim.
     fn read(&self, claims: &[Claim]) -> Result<Vec<Packets>> {
-        claims.iter().map(|claim| Ok(self.read_claim(claim)?)).collect()
+        let mut all = SPARE.take();
+        all.resize_with(claims.len(), Packets::default);
+        for (claim, packets) in claims.iter().zip(&mut all) {
+            packets.clear();
+            self.read_claim(claim, packets)?;
+        }
+        Ok(all)
     }
 
-    fn read_claim(&self, claim: &Claim) -> Result<Packets, ReadError> {
+    fn read_claim(&self, claim: &Claim, packets: &mut Packets) -> Result<(), ReadError> {
         let began = clock::instant();
         let may_come =
             || began.elapsed() < WRITTEN_WITHIN && !self.journals.iter().any(Health::is_lost);
         while !self.reader.is_written(claim.chain) && may_come() {
             std::thread::sleep(WRITTEN_EVERY);
         }
-        let mut packets = Packets::default();
         let window = Window { from: claim.from, to: claim.until };
-        self.reader.read(claim.chain, window, &mut packets)?;
-        Ok(packets)
+        self.reader.read(claim.chain, window, packets).map(drop)
     }
 
-    fn seal_all(
-        &self,
-        mut recording: Recording,
-        finished: Finished,
-        existing: Existing,
-    ) -> Result<Made> {
+    fn seal_all(&self, mut recording: Recording, finished: Finished) -> Result<Made> {
         let created = clock::now();
         let mut manifest = Manifest::new(recording.id, created, &self.node, &recording.build);
         manifest.complete = recording.complete;
         manifest.gaps.clone_from(&recording.gaps);
-        let sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sealer = sealer.as_deref();
+        let seals = self.seals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sealer = seals.as_deref().map(|seals| &seals.media);
         manifest.recipients = sealer.map(Sealer::recipients).unwrap_or_default();
         let mut files = Vec::with_capacity(finished.files.len() + 3);
         for (file, entry) in finished.files.into_iter().zip(&mut recording.media_files) {
@@ -211,14 +272,19 @@ impl Finisher {
             manifest.files.push(stored);
         }
         let json = serde_json::to_vec(&recording).context(METADATA_NAME)?;
-        let (stored, bytes) = seal(sealer, METADATA_NAME, "application/json", json)?;
+        let (stored, bytes) = seal(
+            seals.as_deref().map(|seals| &seals.metadata),
+            METADATA_NAME,
+            "application/json",
+            json,
+        )?;
         files.push((stored.name.clone(), bytes));
         manifest.files.push(stored);
         let manifest = manifest.to_json()?;
         let signature = self.signer.sign(&manifest, created)?;
         files.push((manifest::MANIFEST_NAME.into(), manifest));
         files.push((manifest::SIGNATURE_NAME.into(), signature));
-        Ok(Made::Recording { recording: Box::new(recording), files, existing })
+        Ok(Made::Recording { recording: Box::new(recording), files })
     }
 }
 
@@ -239,6 +305,33 @@ fn was_cut_short(recording: &Recording) -> bool {
     let cut_short = [EndReason::CaptureEnd, EndReason::Interrupted, EndReason::Timeout];
     recording.call_id.is_none()
         || cut_short.iter().any(|reason| recording.end_reason == reason.to_string())
+}
+
+/// Whether a recording of a call is to give way to this one of the same call.
+fn replaces(new: &Recording, kept: &Recording) -> bool {
+    was_cut_short(kept) && new.stop_time > kept.stop_time
+}
+
+/// How people know the call of a job.
+fn name_of(job: &Job) -> String {
+    match &job.call {
+        Some(call) => format!("call {}", call.call_id),
+        None => "media without signalling".into(),
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".into())
+}
+
+/// Keeps memory for the next job of this thread, if it is not too much.
+fn give_back(mut packets: Vec<Packets>) {
+    packets.retain(|packets| packets.capacity_bytes() <= SPARE_BYTES_MAX);
+    packets.truncate(SPARE_FLOWS_MAX);
+    packets.iter_mut().for_each(Packets::clear);
+    SPARE.set(packets);
 }
 
 /// A call that was answered, or that has media. Without signalling, a stream of some length.

@@ -1,99 +1,129 @@
 //! The threads that finish calls.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use seal::Sealer;
-use store::Recordings;
 
-use super::keeper::{Finished, Keeper, Ready};
-use super::{Done, Finisher, Made};
+use super::storage::{Finished, Ready, Storage};
+use super::{Done, Finisher, Made, Seals, name_of};
 use crate::engine::{Job, JobKey};
 
 /// Jobs at once, per thread: one being done, some that wait or are being stored, so that no thread runs dry.
 const JOBS_PER_THREAD: usize = 16;
+/// How often one who waits looks whether there is still something to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Finishes jobs on threads of its own and gives the results back.
 pub(crate) struct Pool {
     threads: rayon::ThreadPool,
     finisher: Arc<Finisher>,
-    keeper: Keeper,
-    running: usize,
+    storage: Arc<Storage>,
+    /// Being done, or stored.
+    out: HashSet<JobKey>,
     done: (Sender<Finished>, Receiver<Finished>),
 }
 
 impl Pool {
-    /// `recordings` and `catalog` are where the recordings go.
-    pub(crate) fn new(
-        finisher: Finisher,
-        recordings: Arc<Recordings>,
-        catalog: PathBuf,
-        threads: usize,
-    ) -> Result<Self> {
+    /// What `finisher` makes is stored by `storage`.
+    pub(crate) fn new(finisher: Finisher, storage: Arc<Storage>, threads: usize) -> Result<Self> {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|number| format!("finish-{number}"))
             .build()
             .context("cannot start the threads that finish calls")?;
-        let done = unbounded();
-        let keeper = Keeper::start(recordings, catalog, done.0.clone())?;
-        Ok(Self { threads, finisher: Arc::new(finisher), keeper, running: 0, done })
+        Ok(Self {
+            threads,
+            finisher: Arc::new(finisher),
+            storage,
+            out: HashSet::new(),
+            done: unbounded(),
+        })
     }
 
     /// Jobs that are not done.
     pub(crate) fn running(&self) -> usize {
-        self.running
+        self.out.len()
     }
 
-    /// Whether another job would only wait, and keep its call's packets in memory meanwhile.
+    /// Whether another job would only wait, and keep its call's packets in memory meanwhile. Jobs that hang with
+    /// the disk do not count: others are stored elsewhere.
     pub(crate) fn is_full(&self) -> bool {
-        self.running >= self.threads.current_num_threads() * JOBS_PER_THREAD
+        let moving = self.out.len().saturating_sub(self.storage.standing().stuck());
+        moving >= self.threads.current_num_threads() * JOBS_PER_THREAD
     }
 
     /// Seals with this from now on.
-    pub(crate) fn seal_for(&self, sealer: Option<Sealer>) {
-        self.finisher.seal_for(sealer);
+    pub(crate) fn seal_for(&self, seals: Option<Seals>) {
+        self.finisher.seal_for(seals);
     }
 
     /// Begins a job.
-    pub(crate) fn start(&mut self, job: Arc<Job>) {
-        let finisher = Arc::clone(&self.finisher);
-        let (keep, done) = (self.keeper.sender(), self.done.0.clone());
-        self.running += 1;
-        self.threads.spawn(move || run(&finisher, &job, &keep, &done));
+    pub(crate) fn start(&mut self, job: impl Into<Arc<Job>>) {
+        let job = job.into();
+        let (finisher, storage) = (Arc::clone(&self.finisher), Arc::clone(&self.storage));
+        let done = self.done.0.clone();
+        self.out.insert(job.key);
+        self.threads.spawn(move || run(&finisher, &storage, job, done));
     }
 
-    /// The next result, if there is one; with `wait`, as soon as there is one, if any job runs.
+    /// The next result, if there is one; with `wait`, as soon as there is one, if any job runs. A job that failed
+    /// can be begun again: its packets are still in the journal.
     pub(crate) fn next(&mut self, wait: bool) -> Option<(JobKey, Result<Done>)> {
-        let result = match wait && self.running > 0 {
-            true => self.done.1.recv().ok(),
-            false => self.done.1.try_recv().ok(),
-        };
-        self.running -= usize::from(result.is_some());
-        result
+        loop {
+            let Some(Finished { job, result }) = self.receive(wait) else {
+                return if wait { self.give_up() } else { None };
+            };
+            // One that was given up may come after all.
+            if !self.out.remove(&job.key) {
+                continue;
+            }
+            if let Err(error) = &result {
+                let told = format!("{} waits in the journal: {error:#}", name_of(&job));
+                self.storage.standing().finishing_failed(told);
+            }
+            return Some((job.key, result));
+        }
+    }
+
+    /// With `wait`, as long as one may come.
+    fn receive(&self, wait: bool) -> Option<Finished> {
+        if !wait {
+            return self.done.1.try_recv().ok();
+        }
+        while self.out.len() > self.storage.standing().stuck() {
+            if let Ok(finished) = self.done.1.recv_timeout(LOOK_EVERY) {
+                return Some(finished);
+            }
+        }
+        self.done.1.try_recv().ok()
+    }
+
+    /// The failure of a job that hangs.
+    fn give_up(&mut self) -> Option<(JobKey, Result<Done>)> {
+        let stuck = *self.out.iter().next()?;
+        self.out.remove(&stuck);
+        let error = anyhow!("where recordings go does not answer; the call stays in the journal");
+        Some((stuck, Err(error)))
     }
 
     /// Ends the threads. What was begun is finished and stored.
     pub(crate) fn stop(self) -> Result<()> {
         drop(self.threads);
-        self.keeper.stop()
+        Ok(())
     }
 }
 
-fn run(finisher: &Finisher, job: &Job, keep: &Sender<Ready>, done: &Sender<Finished>) {
-    let result = match finisher.finish(job) {
-        Ok(Made::Recording { recording, files, existing }) => {
-            let ready = Ready { key: job.key, recording: *recording, files, existing };
-            match keep.send(ready) {
-                Ok(()) => return,
-                Err(_) => Err(anyhow::anyhow!("the thread that stores recordings has ended")),
-            }
+fn run(finisher: &Finisher, storage: &Storage, job: Arc<Job>, done: Sender<Finished>) {
+    let result = match finisher.attempt(&job) {
+        Ok(Made::Recording { recording, files }) => {
+            return storage.keep(Ready { job, recording: *recording, files, done });
         }
         Ok(Made::Nothing(done)) => Ok(done),
         Err(error) => Err(error),
     };
     // The other end is only gone when nobody waits for results any more.
-    let _ = done.send((job.key, result));
+    let _ = done.send(Finished { job, result });
 }

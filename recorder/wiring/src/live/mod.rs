@@ -13,8 +13,8 @@ mod core;
 mod cores;
 mod ledger;
 mod lines;
-mod news;
 mod memory;
+mod news;
 mod place;
 mod port;
 mod restart;
@@ -85,7 +85,7 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     config.check()?;
     Link::find(&config.interface)?;
     place::check_writable(&config.data)?;
-    Place::open(config).map(drop)
+    Place::open(config)?.check()
 }
 
 /// Records until told to stop. `reread` gives the configuration as it is now, for SIGHUP.
@@ -97,12 +97,14 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     config.check()?;
     // Looked up first: of a mistyped name, nothing is made.
     Link::find(&config.interface)?;
+    let board = Board::new();
     let place = Place::open(config)?;
     let wishes = Wishes::new()?;
     let (port, taps) = Port::open(config)?;
     eprintln!("spanreel: recording {}: {}", port.name, port.way);
     confine::confine(&config.data);
-    let alarms = Alarms::start(&place.scene(config), Board::new())?;
+    place.start(&board)?;
+    let alarms = Alarms::start(&place.scene(config), board)?;
     // From here on, the rings see everything.
     let began_at = clock::now();
     let (tell, coming) = std::sync::mpsc::channel();
@@ -323,6 +325,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.look_due = now + LOOK_EVERY;
+        self.conductor.engine.refuse_new(self.place.admission().limit());
         self.note_losses();
         self.tell_troubles();
         if now >= self.release_due {
@@ -444,7 +447,7 @@ impl<'a> Run<'a> {
             tracing::warn!("{} changes only with a restart", fixed.join(", "));
         }
         if self.config.seal {
-            self.conductor.seal_for(self.place.sealer(&Config { seal: true, ..new.clone() })?);
+            self.conductor.seal_for(self.place.seals(&Config { seal: true, ..new.clone() })?);
         }
         self.alarms
             .reload(&self.place.scene(&Config { data: self.config.data.clone(), ..new.clone() }))?;

@@ -1,26 +1,30 @@
 //! Where a live run puts things: the data folder, its journal and recordings, and the threads that finish calls.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use base::disk::SystemDisk;
 use journal::{Journal, JournalKey, Recovered, SourceId, WriterOptions};
 use media::{Layout, Params};
-use seal::{Sealer, Sha256Hasher};
-use store::Recordings;
+use seal::Sha256Hasher;
 
 use super::memory::Memory;
 use super::watched;
-use crate::alarms::Scene;
+use crate::alarms::{Board, Scene};
 use crate::conductor::Conductor;
 use crate::config::Config;
 use crate::data_dir::{DataDir, node_name};
+use crate::disk_watch::{Admission, DiskWatch, Marks, Watched};
 use crate::engine::Engine;
-use crate::finish::{Finisher, Heard, Losses, Pool};
+use crate::finish::{Finisher, Heard, Losses, Places, Pool, Seals, Standing, Storage};
 use crate::journal_thread::Health;
 use crate::outages::Outages;
 use crate::recovery;
+
+/// The spool leaves this part of `disk_critical` free.
+const SPOOL_PART: u64 = 4;
 
 /// The data folder, open.
 pub(super) struct Place {
@@ -28,10 +32,17 @@ pub(super) struct Place {
     data: DataDir,
     memory: Memory,
     journal: Journal,
-    recordings: Arc<Recordings>,
+    admission: Admission,
+    running: OnceLock<Running>,
     losses: Arc<Losses>,
     heard: Arc<Heard>,
     outages: Arc<Outages>,
+}
+
+/// What has threads.
+struct Running {
+    storage: Arc<Storage>,
+    _disks: DiskWatch,
 }
 
 impl Place {
@@ -44,7 +55,7 @@ impl Place {
         let key = JournalKey::load_or_create(&data.journal_key())?;
         let memory = Memory::open(&config.data);
         let journal = open_journal(&data, key, config, &memory)?;
-        let recordings = Arc::new(Recordings::open(&data.recordings())?);
+        let admission = Admission::default();
         let losses = Arc::new(Losses::default());
         let outages = Arc::new(Outages::default());
         data.read_outages()?.into_iter().for_each(|outage| outages.add(outage));
@@ -53,15 +64,42 @@ impl Place {
             data,
             memory,
             journal,
-            recordings,
+            admission,
+            running: OnceLock::new(),
             losses,
-            outages,
             heard: Arc::default(),
+            outages,
         };
         // What is wrong with the keys is said before anything is captured.
-        place.sealer(config)?;
+        place.seals(config)?;
         place.data.signer()?;
         Ok(place)
+    }
+
+    /// Starts the threads that store recordings and watch the disks; what they find is set on `board`. They have
+    /// the privileges that this thread has now.
+    ///
+    /// # Errors
+    /// A thread cannot be started, or the data folder not be written.
+    pub(super) fn start(&self, board: &Board) -> Result<()> {
+        let standing = Arc::new(Standing::new(board.clone()));
+        let storage = Storage::start(places(&self.config, &self.data)?, standing)?;
+        let disks = DiskWatch::start(&watched(&self.config, &self.data), board, &self.admission)?;
+        self.running.get_or_init(|| Running { storage, _disks: disks });
+        Ok(())
+    }
+
+    /// Whether recordings can be stored.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn check(&self) -> Result<()> {
+        Ok(places(&self.config, &self.data)?.check()?)
+    }
+
+    /// Whether there is room for new calls.
+    pub(super) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// What the journal of a capture core may hold.
@@ -89,8 +127,8 @@ impl Place {
     }
 
     /// What recordings are sealed with, if they are.
-    pub(super) fn sealer(&self, config: &Config) -> Result<Option<Sealer>> {
-        config.seal.then(|| self.data.sealer(&config.certificates)).transpose()
+    pub(super) fn seals(&self, config: &Config) -> Result<Option<Seals>> {
+        config.seal.then(|| self.data.seals(&config.certificates)).transpose()
     }
 
     /// An engine with `threads` threads that finish its calls. What is on its way to `journals` is waited for.
@@ -99,14 +137,15 @@ impl Place {
         let layout = if config.mono { Layout::Mono } else { Layout::Stereo };
         let media_file_limit = Duration::from_secs(60 * u64::from(config.media_file_minutes));
         let params = Params { layout, media_file_limit };
-        let keys = (self.sealer(config)?, self.data.signer()?);
-        let places = (Arc::clone(&self.recordings), self.data.catalog());
-        let finisher = Finisher::new(self.journal.reader(), params, keys, places, node_name())?
+        let keys = (self.seals(config)?, self.data.signer()?);
+        let running = self.running.get().context("the threads that store are not started")?;
+        let (storage, reader) = (&running.storage, self.journal.reader());
+        let finisher = Finisher::new(reader, params, keys, Arc::clone(storage), node_name())
             .with_losses(self.losses())
             .with_heard(Arc::clone(&self.heard))
             .with_outages(Arc::clone(&self.outages))
             .watching(journals);
-        let pool = Pool::new(finisher, Arc::clone(&self.recordings), self.data.catalog(), threads)?;
+        let pool = Pool::new(finisher, Arc::clone(storage), threads)?;
         Ok(Conductor::new(Engine::new(config.keep_unclaimed), pool))
     }
 
@@ -158,7 +197,9 @@ impl Place {
     /// # Errors
     /// A segment cannot be deleted; the next run finds its calls stored.
     pub(super) fn discard_journal(self) -> Result<()> {
-        let Self { config, data, memory, journal, .. } = self;
+        let Self { config, data, memory, journal, running, .. } = self;
+        // What it had in hand is stored, or the journal is still needed.
+        running.into_inner().map_or(Ok(()), |running| running.storage.stop())?;
         drop(journal);
         let key = JournalKey::load_or_create(&data.journal_key())?;
         let journal = open_journal(&data, key, &config, &memory)?;
@@ -174,8 +215,8 @@ fn open_journal(
     config: &Config,
     memory: &Memory,
 ) -> Result<Journal> {
-    let folder = journal::Places::from(&data.journal());
-    let places = journal::Places { arena: memory.shelf.clone(), ..folder };
+    let places =
+        journal::Places { arena: memory.shelf.clone(), ..journal::Places::from(&data.journal()) };
     Ok(Journal::open(places, key, source_id(&config.interface))?)
 }
 
@@ -188,6 +229,29 @@ fn source_id(interface: &str) -> SourceId {
         all.update(part.as_bytes());
     }
     SourceId(all.finish().0)
+}
+
+/// Where recordings go, and wait.
+fn places(config: &Config, data: &DataDir) -> Result<Places> {
+    if let Some(path) = &config.recordings {
+        data.set_recordings(path)?;
+    }
+    let (spool, places) = (data.spool(), data.places()?);
+    // The journal has the rest: calls that are up go on while nothing can be stored.
+    let total = places.disk.space(&config.data).map_or(0, |space| space.total);
+    let spool_keeps_free = config.disk_critical.of(total) / SPOOL_PART;
+    Ok(Places { spool: Some(spool), spool_keeps_free, ..places })
+}
+
+fn watched(config: &Config, data: &DataDir) -> Watched {
+    let recordings = data.recordings();
+    Watched {
+        disk: Arc::new(SystemDisk),
+        data: config.data.clone(),
+        journal: data.journal(),
+        place: (!recordings.starts_with(&config.data)).then_some(recordings),
+        marks: Marks { low: config.disk_low, critical: config.disk_critical },
+    }
 }
 
 /// Whether a folder can be written: tries it.

@@ -18,5 +18,6 @@ mod replayed;
 mod restart;
 mod rig;
 mod sipp;
+mod storage;
 mod switch;
 mod wire;

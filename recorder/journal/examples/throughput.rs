@@ -1,6 +1,9 @@
 //! What the journal costs: 3 million G.711 packets of 2,000 flows, round robin, into a journal and back.
 //!
-//!     cargo run --release -p journal --example throughput [FLOWS [FOLDER]]
+//!     cargo run --release -p journal --example throughput [FLOWS [FOLDER [live]]]
+//!
+//! `live`: chunks are kept until they are durable, in an arena on tmpfs, as when traffic is recorded; without it,
+//! they are used again when they are written, as when a file is read.
 //!
 //! Writer and appender take turns on one thread, so that each has a time of its own; the reader reads every
 //! flow as finishing does, into memory that is used again. Times are CPU seconds of the thread, so that other
@@ -11,8 +14,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::{Endpoint, FlowKey, MediaPacket, Timestamp};
+use capture::memory::Shelf;
 use journal::{
-    Appender, FlowId, Journal, JournalKey, Locator, Packets, SourceId, Window, Writer,
+    Appender, FlowId, Journal, JournalKey, Locator, Packets, Places, SourceId, Window, Writer,
     WriterOptions,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -24,6 +28,8 @@ const PAYLOAD_BYTES: usize = 172;
 const PACKET_NANOS: u64 = 20_000_000;
 /// Packets between two turns of the appender: as many as a capture core sees in 10 ms at full load.
 const TURN: usize = 1_000;
+/// Packets between telling of a flow and its packet.
+const AHEAD: usize = 12;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -32,8 +38,13 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let flows = arguments.next().map_or(Ok(FLOWS), |flows| flows.parse())?;
     let folder = arguments.next().map_or_else(|| scratch.path().join("journal"), PathBuf::from);
-    let journal = Journal::open(&folder, JournalKey::from_bytes([7; 32]), SourceId::default())?;
-    let (mut writer, mut appender) = journal.core(0, &WriterOptions::default(), Timestamp::ZERO)?;
+    let live = arguments.next().is_some_and(|argument| argument == "live");
+    let memory = tempfile::Builder::new().tempdir_in("/dev/shm")?;
+    let arena = live.then(|| Shelf::folder(&memory.path().join("arena"))).transpose()?;
+    let places = Places { arena, ..Places::from(&folder) };
+    let journal = Journal::open(places, JournalKey::from_bytes([7; 32]), SourceId::default())?;
+    let options = WriterOptions { live, ..WriterOptions::default() };
+    let (mut writer, mut appender) = journal.core(0, &options, Timestamp::ZERO)?;
     let began = cpu_time();
     let ends = write(flows, &mut writer, &mut appender)?;
     let journaled = since(began);
@@ -55,10 +66,17 @@ fn write(flows: u32, writer: &mut Writer, appender: &mut Appender) -> Result<Vec
     let (mut writing, mut appending, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
     let mut packets =
         (0..rounds).flat_map(|number| keys.iter().map(move |key| (number, key))).peekable();
-    while packets.peek().is_some() {
+    for turn in 0.. {
+        if packets.peek().is_none() {
+            break;
+        }
         let began = cpu_time();
         let mut now = Timestamp::ZERO;
-        for (number, key) in packets.by_ref().take(TURN) {
+        for (place, (number, key)) in packets.by_ref().take(TURN).enumerate() {
+            // As a capture core does with a batch of frames.
+            if let Some(soon) = keys.get((turn * TURN + place + AHEAD) % keys.len()) {
+                writer.ahead(soon);
+            }
             now = Timestamp::from_nanos(1_700_000_000_000_000_000 + number * PACKET_NANOS);
             let packet =
                 MediaPacket { time: now, payload: &payload, wire_bytes: PAYLOAD_BYTES as u16 };
@@ -71,6 +89,7 @@ fn write(flows: u32, writer: &mut Writer, appender: &mut Appender) -> Result<Vec
         writing += since(began);
         let began = cpu_time();
         bytes += appender.write_all()?.bytes;
+        appender.commit(now)?;
         appending += since(began);
     }
     let ends = flows.iter().filter_map(|flow| writer.seal_flow(*flow)).collect();

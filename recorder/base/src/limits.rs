@@ -79,6 +79,8 @@ pub const SDP_SSRCS_MAX: usize = 8;
 pub const CALLS_MAX: usize = 262_144;
 /// Outages (of the interface, of the recorder) that are remembered for the calls that they hit.
 pub const OUTAGES_MAX: usize = 4_096;
+/// Times at which the wall clock was set, or a time service took hold of it or let go, that are remembered.
+pub const CLOCK_CHANGES_MAX: usize = 4_096;
 /// SIP messages and news of flows held back while the journal of an earlier run is told to the engine.
 pub const NEWS_PENDING_MAX: usize = 262_144;
 /// The same in bytes of SIP messages.

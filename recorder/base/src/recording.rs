@@ -48,6 +48,9 @@ pub struct Recording {
     pub media_files: Vec<MediaFile>,
     /// The SIP ladder.
     pub messages: Vec<Message>,
+    /// The clock that its times are by; absent for what was made of a capture file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// What else a person should know, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -55,6 +58,38 @@ pub struct Recording {
     pub node: String,
     /// Program and version that finished it.
     pub build: String,
+}
+
+/// How the wall clock was while a call was up.
+///
+/// Times in a recording are by a clock that never steps (the kernel's `CLOCK_MONOTONIC`), set so that it shows what
+/// the wall clock showed when the call began. So durations and distances are right whatever the wall clock did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Clock {
+    /// Whether a time service steered the wall clock when the call began.
+    pub synchronised: bool,
+    /// How: `free` (not at all), `rate`, `phaseLocked`, `pulses`; `unknown` if the kernel did not say.
+    pub steering: String,
+    /// How far off it was at most, and probably, as the time service said; microseconds.
+    pub error_max_microseconds: u64,
+    /// See there.
+    pub error_estimated_microseconds: u64,
+    /// Nanoseconds by which the wall clock had been stepped since the capture began, until the call did. All times
+    /// of the recording have them added.
+    pub offset_nanoseconds: i64,
+    /// Steps of the wall clock while the call was up. No time of the recording has them added.
+    pub steps: Vec<ClockStep>,
+}
+
+/// The wall clock was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClockStep {
+    /// When, on the recording's clock.
+    pub time: Timestamp,
+    /// By how many nanoseconds; negative: back.
+    pub nanoseconds: i64,
 }
 
 /// A stretch for which nothing was received.

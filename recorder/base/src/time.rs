@@ -54,6 +54,12 @@ impl Timestamp {
         Self(self.0.saturating_add(nanos(span)))
     }
 
+    /// So many nanoseconds later, or earlier, saturating; [`Timestamp::MAX`] stays that.
+    #[must_use]
+    pub const fn moved(self, nanos: i64) -> Self {
+        if self.0 == u64::MAX { self } else { Self(self.0.saturating_add_signed(nanos)) }
+    }
+
     /// This much earlier, saturating.
     #[must_use]
     pub const fn minus(self, span: Duration) -> Self {
@@ -115,6 +121,9 @@ mod tests {
     fn arithmetic_saturates() {
         assert_eq!(Timestamp::MAX.plus(Duration::from_secs(1)), Timestamp::MAX);
         assert_eq!(Timestamp::ZERO.minus(Duration::from_secs(1)), Timestamp::ZERO);
+        assert_eq!(Timestamp::from_nanos(7).moved(-5), Timestamp::from_nanos(2));
+        assert_eq!(Timestamp::from_nanos(7).moved(-9), Timestamp::ZERO);
+        assert_eq!(Timestamp::MAX.moved(-9), Timestamp::MAX);
         assert_eq!(Timestamp::MAX.signed_nanos_since(Timestamp::ZERO), i64::MAX);
         assert_eq!(Timestamp::ZERO.signed_nanos_since(Timestamp::from_nanos(5)), -5);
     }

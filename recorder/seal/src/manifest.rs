@@ -3,7 +3,7 @@
 //! It is signed (`manifest.p7s`) and never sealed, so that a recording can be checked by whoever cannot
 //! listen to it. So it holds nothing personal: no phone number, no Call-ID, no address.
 
-use base::recording::Gap;
+use base::recording::{Clock, Gap};
 use base::{RecordingId, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ pub struct Manifest {
     pub complete: bool,
     /// What is missing, when, on which side.
     pub gaps: Vec<Gap>,
+    /// The clock that its times are by; absent for what was made of a capture file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// Whose keys open every sealed file; empty if nothing is sealed. The node that made it can open the metadata
     /// as well, with its catalog key.
     pub recipients: Vec<Recipient>,
@@ -133,6 +136,7 @@ impl Manifest {
             build: build.to_owned(),
             complete: true,
             gaps: Vec::new(),
+            clock: None,
             recipients: Vec::new(),
             files: Vec::new(),
         }

@@ -1,5 +1,11 @@
 //! The only place that reads the clocks.
+//!
+//! Inside the program, time is the capture clock's ([`capture_time`]): the kernel's monotonic clock plus an offset
+//! that stays as it is for the whole run. It shows about what the wall clock does, and never steps, so that the
+//! wall clock may be set in mid-call without harm to any duration, order or alignment. The wall clock ([`now`]) is
+//! for the border: certificates, alarms, and by [`WallClock`](crate::wall_clock::WallClock) the times of recordings.
 
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use base::Timestamp;
@@ -8,6 +14,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Readings of which the tightest counts: a thread may be interrupted between two clocks.
 const READINGS: usize = 8;
+
+static CAPTURE: OnceLock<UtcOffset> = OnceLock::new();
 
 /// The wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
@@ -22,7 +30,25 @@ pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
-/// What to add to the kernel's monotonic clock to get UTC.
+/// The capture clock.
+pub(crate) fn capture_time() -> Timestamp {
+    capture_offset().utc(monotonic())
+}
+
+/// What the capture clock adds to the monotonic clock: if nothing else was set, what it took to get UTC when this
+/// was first asked.
+pub(crate) fn capture_offset() -> UtcOffset {
+    *CAPTURE.get_or_init(|| utc_offset().unwrap_or_default())
+}
+
+/// The capture clock adds this. To be said before anything asks what time it is; later, nothing changes.
+pub(crate) fn set_capture_offset(offset: UtcOffset) {
+    if CAPTURE.set(offset).is_err() {
+        tracing::debug!("the capture clock runs already; it stays as it is");
+    }
+}
+
+/// What to add to the kernel's monotonic clock to get UTC, now.
 pub(crate) fn utc_offset() -> Option<UtcOffset> {
     let readings: [Reading; READINGS] = std::array::from_fn(|_| {
         let before = monotonic();

@@ -7,6 +7,7 @@
 //! spool/             recordings that wait until their place or the catalog is back
 //! journal/           what is not finished yet, encrypted
 //! outages.json       when `run` saw nothing, for the calls that are in the journal
+//! clock.json         by which clock the times in the journal are (wall_clock.rs)
 //! keys/              recording.crt, recording.key: sealed for, opened with
 //!                    node.crt, node.key: manifests are signed with
 //!                    catalog.crt, catalog.key: metadata are sealed for it too, to make the catalog anew
@@ -24,12 +25,15 @@ use anyhow::{Context as _, Result, bail};
 use base::recording::Recording;
 use seal::keys::{Algorithm, Purpose};
 use seal::{Certificate, PrivateKey, Recipient, Sealer, Signer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use store::{CATALOG_NAME, Catalog, RECORDINGS_NAME};
 use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::finish::{OwnPlace, Places, Seals};
 use crate::outages::Outage;
+use crate::wall_clock::Era;
 
 /// How long a certificate that we make holds: longer than retention usually asks.
 const VALIDITY: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
@@ -139,23 +143,32 @@ impl DataDir {
     /// The outages that an earlier run wrote down. A file that is not understood is left alone: without it, gaps
     /// have less exact reasons.
     pub(crate) fn read_outages(&self) -> Result<Vec<Outage>> {
-        let path = self.outages();
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let bytes = read(&path)?;
-        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-            tracing::warn!("{} is not used: {error}", path.display());
-            Vec::new()
-        }))
+        Ok(read_json(&self.outages())?.unwrap_or_default())
     }
 
     /// Writes them down.
     pub(crate) fn write_outages(&self, outages: &[Outage]) -> Result<()> {
-        let (path, new) = (self.outages(), hidden(&self.outages()));
-        let json = serde_json::to_vec(outages).context("outages")?;
-        write(&new, &json, 0o644)?;
-        rename(&new, &path)
+        write_json(&self.outages(), &outages)
+    }
+
+    fn era(&self) -> PathBuf {
+        self.0.join("clock.json")
+    }
+
+    /// By which clock an earlier run's journal is. Without it, the wall clock is taken for it.
+    pub(crate) fn read_era(&self) -> Result<Option<Era>> {
+        read_json(&self.era())
+    }
+
+    /// Writes it down.
+    pub(crate) fn write_era(&self, era: &Era) -> Result<()> {
+        write_json(&self.era(), era)
+    }
+
+    /// There is no journal any more: the next run need not keep to its clock.
+    pub(crate) fn forget_era(&self) {
+        // If it stays, the next run keeps to it, which is right too.
+        let _ = fs::remove_file(self.era());
     }
 
     fn keys(&self) -> PathBuf {
@@ -318,6 +331,23 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
         to.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     };
     rename().with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// What a file says; nothing if there is none, or if it is not understood.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let told = serde_json::from_slice(&read(path)?);
+    Ok(told.map_err(|error| tracing::warn!("{} is not used: {error}", path.display())).ok())
+}
+
+/// Replaces a file as a whole.
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let new = hidden(path);
+    let json = serde_json::to_vec(value).with_context(|| path.display().to_string())?;
+    write(&new, &json, 0o644)?;
+    rename(&new, path)
 }
 
 /// The name of a file that is not whole yet.

@@ -150,7 +150,7 @@ impl Shared {
 
     fn turn(&self, appender: &mut Appender) -> Result<usize, JournalError> {
         let written = appender.write()?;
-        appender.commit(clock::now())?;
+        appender.commit(clock::capture_time())?;
         appender.release_before(self.needed_from.load(Ordering::Relaxed))?;
         Ok(written.chunks)
     }

@@ -25,6 +25,7 @@ mod recovery;
 mod replay;
 mod sealed;
 pub mod synth;
+mod wall_clock;
 pub mod worker;
 
 use std::process::ExitCode;

@@ -63,6 +63,13 @@ pub(crate) struct Outage {
     pub(crate) until: Timestamp,
 }
 
+impl Outage {
+    /// The same with other times.
+    pub(crate) fn told(self, time: impl Fn(Timestamp) -> Timestamp) -> Self {
+        Self { from: time(self.from), until: time(self.until), ..self }
+    }
+}
+
 /// All that are remembered; the oldest give way.
 #[derive(Debug, Default)]
 pub(crate) struct Outages(Mutex<VecDeque<Outage>>);
@@ -100,13 +107,14 @@ impl Outages {
         self.lock().iter().copied().collect()
     }
 
-    /// Writes into a recording what hit its call.
-    pub(crate) fn note(&self, recording: &mut Recording) {
+    /// Writes into a recording what hit its call. Its times are `ahead` nanoseconds ahead of the capture clock.
+    pub(crate) fn note(&self, recording: &mut Recording, ahead: i64) {
         let (start, stop) = (recording.start_time, recording.stop_time);
         // A call that began or ended in between was seen then: the outage was shorter than it looks, and no matter.
         let lasted = |it: &Outage| it.until <= stop || it.until == Timestamp::MAX;
         let hit = |it: &Outage| it.from >= start && it.from < stop && lasted(it);
-        for outage in self.all().into_iter().filter(hit) {
+        let all = self.all().into_iter().map(|it| it.told(|time| time.moved(ahead)));
+        for outage in all.filter(hit) {
             let (from, until) = (outage.from, outage.until.min(stop));
             let sides = [Side::Caller, Side::Callee];
             let missing = sides.map(|side| mark(recording, side, Outage { from, until, ..outage }));
@@ -220,6 +228,7 @@ mod tests {
             streams,
             media_files: Vec::new(),
             messages: Vec::new(),
+            clock: None,
             notes: Vec::new(),
             node: String::new(),
             build: String::new(),
@@ -242,7 +251,7 @@ mod tests {
     fn what_is_lost_in_a_restart_is_named_for_it_and_other_losses_are_not() {
         let lost = vec![gap(Side::Caller, 4_990, 2_010.0), gap(Side::Caller, 9_000, 20.0)];
         let mut hit = recording(lost, vec![stream(Side::Caller, 0, 60_000)]);
-        outages(Kind::Restart, 5_000, 7_000).note(&mut hit);
+        outages(Kind::Restart, 5_000, 7_000).note(&mut hit, 0);
         let expected = [
             (Side::Caller, 4_990, 2_010.0, "restart"),
             (Side::Callee, 5_000, 2_000.0, "restart"),
@@ -256,8 +265,8 @@ mod tests {
     #[test]
     fn a_call_that_was_not_up_is_not_hit() {
         let mut missed = recording(Vec::new(), Vec::new());
-        outages(Kind::Restart, 60_000, 70_000).note(&mut missed);
-        outages(Kind::InterfaceDown, 59_990, 60_010).note(&mut missed);
+        outages(Kind::Restart, 60_000, 70_000).note(&mut missed, 0);
+        outages(Kind::InterfaceDown, 59_990, 60_010).note(&mut missed, 0);
         assert!(missed.complete && missed.gaps.is_empty() && missed.notes.is_empty());
     }
 
@@ -265,9 +274,22 @@ mod tests {
     fn an_interface_that_flaps_between_two_packets_costs_nothing() {
         let sides = vec![stream(Side::Caller, 0, 60_000), stream(Side::Callee, 0, 60_000)];
         let mut unhurt = recording(Vec::new(), sides);
-        outages(Kind::NoCarrier, 5_000, 5_010).note(&mut unhurt);
+        outages(Kind::NoCarrier, 5_000, 5_010).note(&mut unhurt, 0);
         assert!(unhurt.complete && unhurt.gaps.is_empty());
         assert!(unhurt.notes[0].contains("no carrier for 0.010 s"), "{:?}", unhurt.notes);
+    }
+
+    #[test]
+    fn a_recording_by_another_clock_is_hit_at_the_same_moment() {
+        let mut hit = recording(Vec::new(), Vec::new());
+        // The recording's times are 50 s ahead of the capture clock's.
+        let early = Outages::default();
+        let (from, until) = (at(5_000).moved(-50_000_000_000), at(7_000).moved(-50_000_000_000));
+        early.add(Outage { kind: Kind::Restart, from, until });
+        early.note(&mut hit, 50_000_000_000);
+        let span = |side| (side, 5_000, 2_000.0, "restart");
+        assert_eq!(told(&hit), [span(Side::Caller), span(Side::Callee)]);
+        assert!(hit.incomplete_reasons[0].contains(&at(5_000).to_string()), "{hit:?}");
     }
 
     #[test]
@@ -276,7 +298,7 @@ mod tests {
         let began = Outage { kind: Kind::InterfaceDown, from: at(50_000), until: Timestamp::MAX };
         outages.add(began);
         let mut hit = recording(Vec::new(), Vec::new());
-        outages.note(&mut hit);
+        outages.note(&mut hit, 0);
         let span = |side| (side, 50_000, 10_000.0, "interfaceDown");
         assert_eq!(told(&hit), [span(Side::Caller), span(Side::Callee)]);
         outages.end(at(90_000));

@@ -9,12 +9,52 @@ use aya::programs::{ProgramError, ProgramType};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 /// What the kernel knows of its clock's quality (adjtimex(2)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockQuality {
     /// A time service (NTP, PTP, the hypervisor's) steers it.
     pub synchronised: bool,
     /// How far off it can be at most, as the time service says.
     pub error_max: Duration,
+    /// How far off it probably is, as the time service says.
+    pub error_estimated: Duration,
+    /// How it is steered.
+    pub steering: Steering,
+}
+
+/// By what means a time service steers the clock. Which service it is, the kernel is not told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Steering {
+    /// None does.
+    #[default]
+    Free,
+    /// By its rate alone: chrony, most PTP services.
+    Rate,
+    /// By the kernel's phase-locked loop (STA_PLL): ntpd, systemd-timesyncd.
+    PhaseLocked,
+    /// By pulses once a second (STA_PPSTIME): a receiver of GPS or the like.
+    Pulses,
+}
+
+impl Steering {
+    const fn of(synchronised: bool, status: i32) -> Self {
+        match synchronised {
+            false => Self::Free,
+            true if status & libc::STA_PPSTIME != 0 => Self::Pulses,
+            true if status & libc::STA_PLL != 0 => Self::PhaseLocked,
+            true => Self::Rate,
+        }
+    }
+
+    /// A word for files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Rate => "rate",
+            Self::PhaseLocked => "phaseLocked",
+            Self::Pulses => "pulses",
+        }
+    }
 }
 
 /// How good the clock is that stamps the frames.
@@ -31,8 +71,10 @@ pub fn clock_quality() -> io::Result<ClockQuality> {
         return Err(io::Error::last_os_error());
     }
     let synchronised = state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0;
-    let error_max = Duration::from_micros(u64::try_from(timex.maxerror).unwrap_or(0));
-    Ok(ClockQuality { synchronised, error_max })
+    let micros = |count| Duration::from_micros(u64::try_from(count).unwrap_or(0));
+    let (error_max, error_estimated) = (micros(timex.maxerror), micros(timex.esterror));
+    let steering = Steering::of(synchronised, timex.status);
+    Ok(ClockQuality { synchronised, error_max, error_estimated, steering })
 }
 
 /// Whether something can be had.
@@ -88,6 +130,14 @@ mod tests {
         let quality = clock_quality().unwrap();
         // Unsteered, the kernel lets the error grow to 16 s and leaves it there.
         assert!(quality.error_max <= Duration::from_secs(16), "{quality:?}");
+    }
+
+    #[test]
+    fn how_a_clock_is_steered_is_told_from_its_status() {
+        assert_eq!(Steering::of(true, libc::STA_PLL | libc::STA_NANO).name(), "phaseLocked");
+        assert_eq!(Steering::of(true, libc::STA_PLL | libc::STA_PPSTIME).name(), "pulses");
+        assert_eq!(Steering::of(true, libc::STA_NANO).name(), "rate");
+        assert_eq!(Steering::of(false, libc::STA_PLL).name(), "free");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use counters::{Counter, Statistics};
 pub use error::NicError;
 pub use ethtool::{Amount, Features, MERGING, VLAN_STRIPPING, features};
 pub use ioctl::{Driver, Rss};
-pub use kernel::{Availability, ClockQuality, clock_quality, xdp_programs, xdp_sockets};
+pub use kernel::{Availability, ClockQuality, Steering, clock_quality, xdp_programs, xdp_sockets};
 pub use link::{AttachedXdp, Link, XdpMode};
 pub use near_memory::NearMemory;
 pub use offloads::OffloadsOff;

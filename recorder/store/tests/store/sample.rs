@@ -31,6 +31,7 @@ pub(crate) fn recording(at: u64) -> Recording {
         end_reason: "BYE".into(),
         complete: !at.is_multiple_of(10),
         incomplete_reasons: Vec::new(),
+        clock: None,
         notes: Vec::new(),
         gaps: Vec::new(),
         legs: vec![Leg {

@@ -293,7 +293,11 @@ mod tests {
             huge_pages_free: 512,
             cpus: 16,
             governors: BTreeMap::from([("performance".into(), 16)]),
-            clock: Some(ClockQuality { synchronised: true, error_max: Duration::from_millis(3) }),
+            clock: Some(ClockQuality {
+                synchronised: true,
+                error_max: Duration::from_millis(3),
+                ..ClockQuality::default()
+            }),
             disk: Ok(good_disk()),
         }
     }
@@ -364,7 +368,10 @@ mod tests {
     fn clocks() {
         let of = |synchronised, milliseconds| {
             let error_max = Duration::from_millis(milliseconds);
-            severity("clock", |it| it.clock = Some(ClockQuality { synchronised, error_max }))
+            severity("clock", |it| {
+                it.clock =
+                    Some(ClockQuality { synchronised, error_max, ..ClockQuality::default() });
+            })
         };
         assert_eq!(of(true, 99), Severity::Ok);
         assert_eq!(of(true, 900), Severity::Warning);

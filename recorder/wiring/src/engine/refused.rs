@@ -36,6 +36,13 @@ pub struct Refused {
     pub reason: Limit,
 }
 
+impl Refused {
+    /// The same with another time.
+    pub(crate) fn told(&self, time: impl Fn(Timestamp) -> Timestamp) -> Self {
+        Self { time: time(self.time), ..self.clone() }
+    }
+}
+
 /// The newest of them.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {

@@ -37,11 +37,17 @@ impl Losses {
     }
 
     /// Says in a recording what was lost while its call was up. A recording that lacks packets for another reason
-    /// too, or for none, is not made incomplete by that: its own streams tell.
-    pub(super) fn note(&self, recording: &mut Recording) {
+    /// too, or for none, is not made incomplete by that: its own streams tell. Its times are `ahead` nanoseconds
+    /// ahead of the capture clock.
+    pub(super) fn note(&self, recording: &mut Recording, ahead: i64) {
         let losses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (start, stop) = (recording.start_time, recording.stop_time);
-        let hit = losses.iter().filter(|loss| loss.until >= start && loss.from <= stop);
+        let told = losses.iter().map(|loss| Loss {
+            from: loss.from.moved(ahead),
+            until: loss.until.moved(ahead),
+            ..*loss
+        });
+        let hit = told.filter(|loss| loss.until >= start && loss.from <= stop);
         let mut more = 0;
         for (index, loss) in hit.enumerate() {
             if index >= NOTES_MAX {

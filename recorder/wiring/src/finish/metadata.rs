@@ -60,12 +60,9 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// How it ended, and when. Without signalling: when its media did.
-    fn end(&self, last_packet: Timestamp) -> (Timestamp, String) {
-        match self.call.and_then(|call| call.ended) {
-            Some((time, reason)) => (time, reason.to_string()),
-            None => (last_packet, "noSignalling".into()),
-        }
+    /// When it ended, and how, as its signalling tells. Without that, its media do.
+    fn end(&self) -> Option<(Timestamp, EndReason)> {
+        self.call.and_then(|call| call.ended)
     }
 
     /// What is known to be missing, in words.
@@ -105,16 +102,22 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The recording, but for what storing adds to the media files (path, size, hash).
+/// The recording, but for what storing adds to the media files (path, size, hash). Its times are `ahead` nanoseconds
+/// ahead of the call's, which began at `start`, and as those of its media are already.
 pub(super) fn recording(
     subject: &Subject<'_>,
     id: RecordingId,
-    start: Timestamp,
+    (start, ahead): (Timestamp, i64),
     finished: &Finished,
     node: &str,
 ) -> Recording {
     let span = packet_span(finished);
-    let (stop, end_reason) = subject.end(span.map_or(start, |(_, last)| last));
+    let told = |time: Timestamp| time.moved(ahead);
+    let (stop, end_reason) = match subject.end() {
+        Some((time, reason)) => (told(time), reason.to_string()),
+        None => (span.map_or(told(start), |(_, last)| last), "noSignalling".into()),
+    };
+    let start = told(start);
     let (caller, dialled) = subject.numbers();
     let incomplete_reasons = subject.incomplete_reasons(finished, span);
     let call = subject.call;
@@ -126,17 +129,18 @@ pub(super) fn recording(
         from: call.map(|c| c.from.clone()),
         to: call.map(|c| c.to.clone()),
         start_time: start,
-        answer_time: call.and_then(|c| c.answered),
+        answer_time: call.and_then(|c| c.answered).map(told),
         stop_time: stop,
         duration: u64::try_from(stop.since(start).as_millis()).unwrap_or(u64::MAX),
         end_reason,
         complete: incomplete_reasons.is_empty(),
         incomplete_reasons,
         gaps: finished.gaps.clone(),
-        legs: call.map(legs).unwrap_or_default(),
+        legs: call.map(|call| legs(call, ahead)).unwrap_or_default(),
         streams: finished.streams.iter().map(|report| report.stream.clone()).collect(),
         media_files: finished.files.iter().map(media_file).collect(),
-        messages: call.map(messages).unwrap_or_default(),
+        messages: call.map(|call| messages(call, ahead)).unwrap_or_default(),
+        clock: None,
         notes: finished.notes.clone(),
         node: node.into(),
         build: build(),
@@ -172,22 +176,23 @@ fn media_file(file: &media::File) -> MediaFile {
     }
 }
 
-fn legs(call: &Call) -> Vec<Leg> {
+fn legs(call: &Call, ahead: i64) -> Vec<Leg> {
     let leg = |leg: &dialog::Leg| Leg {
         call_id: call.call_id.clone(),
         from_tag: leg.from_tag.clone(),
         to_tag: leg.to_tag.clone(),
-        start_time: leg.started,
-        answer_time: leg.answered,
-        stop_time: leg.ended,
+        start_time: leg.started.moved(ahead),
+        answer_time: leg.answered.map(|time| time.moved(ahead)),
+        stop_time: leg.ended.map(|time| time.moved(ahead)),
         hops: leg.hops.clone(),
     };
     call.legs.iter().map(leg).collect()
 }
 
-fn messages(call: &Call) -> Vec<Message> {
+/// In the order of arrival.
+fn messages(call: &Call, ahead: i64) -> Vec<Message> {
     let message = |m: dialog::LadderMessage<'_>| Message {
-        time: m.time,
+        time: m.time.moved(ahead),
         source: m.source,
         destination: m.destination,
         start_line: m.start_line.into(),
@@ -195,5 +200,8 @@ fn messages(call: &Call) -> Vec<Message> {
         sdp: m.sdp,
         retransmission: m.retransmission,
     };
-    call.ladder.iter().map(message).collect()
+    let mut messages: Vec<_> = call.ladder.iter().map(message).collect();
+    // A core that lagged behind may have told of its own too late for the engine to have them in order.
+    messages.sort_by_key(|message| message.time);
+    messages
 }

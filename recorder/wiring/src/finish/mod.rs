@@ -33,6 +33,7 @@ use crate::clock;
 use crate::engine::{Claim, Job, PACKETS_MIN};
 use crate::journal_thread::Health;
 use crate::outages::Outages;
+use crate::wall_clock::WallClock;
 
 /// How long a chunk may be on its way to the disk before its job gives up on it.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
@@ -98,6 +99,7 @@ pub(crate) struct Finisher {
     losses: Arc<Losses>,
     heard: Arc<Heard>,
     outages: Arc<Outages>,
+    wall_clock: Arc<WallClock>,
     journals: Vec<Health>,
 }
 
@@ -121,6 +123,7 @@ impl Finisher {
             node,
             losses: Arc::default(),
             outages: Arc::default(),
+            wall_clock: Arc::default(),
             journals: Vec::new(),
         }
     }
@@ -133,6 +136,11 @@ impl Finisher {
     /// When the recorder saw nothing is marked in the calls that were up then.
     pub(crate) fn with_outages(self, outages: Arc<Outages>) -> Self {
         Self { outages, ..self }
+    }
+
+    /// Times are told as the wall clock showed them.
+    pub(crate) fn with_wall_clock(self, wall_clock: Arc<WallClock>) -> Self {
+        Self { wall_clock, ..self }
     }
 
     /// What is found in the media is counted there.
@@ -203,7 +211,7 @@ impl Finisher {
         fault: Option<&str>,
     ) -> Result<Option<(Recording, Finished)>> {
         let subject = Subject::new(job.call.as_ref(), &job.claims);
-        let flows = flow_inputs(&job.claims, packets);
+        let mut flows = flow_inputs(&job.claims, packets);
         let first =
             flows.iter().filter_map(|flow| flow.packets.first()).map(|packet| packet.time).min();
         let first = first.unwrap_or_default();
@@ -211,14 +219,19 @@ impl Finisher {
         if self.storage.is_known(id) {
             return Ok(None);
         }
-        let call = CallInput { start, tags: subject.tags(start) };
+        // Here is the border: from now on times are told, all moved alike.
+        let ahead = self.wall_clock.ahead_at(start);
+        move_all(&mut flows, ahead);
+        let call = CallInput { start: start.moved(ahead), tags: subject.tags(start.moved(ahead)) };
         let finished = match fault {
             None => (self.make)(&call, &flows, &self.params),
             Some(_) => media::keep_packets(&flows),
         };
         let mut finished = finished.with_context(|| format!("recording {id}"))?;
         note_damage(&mut finished, packets);
-        let mut recording = metadata::recording(&subject, id, start, &finished, &self.node);
+        let mut recording = metadata::recording(&subject, id, (start, ahead), &finished, &self.node);
+        let stop = recording.stop_time.moved(ahead.saturating_neg());
+        recording.clock = self.wall_clock.of_call(start, stop);
         if let Some(fault) = fault {
             recording.complete = false;
             recording.incomplete_reasons.push(format!(
@@ -226,9 +239,9 @@ impl Finisher {
                  packets.pcapng"
             ));
         }
-        self.losses.note(&mut recording);
+        self.losses.note(&mut recording, ahead);
         self.heard.note(&recording);
-        self.outages.note(&mut recording);
+        self.outages.note(&mut recording, ahead);
         Ok(Some((recording, finished)))
     }
 
@@ -259,6 +272,7 @@ impl Finisher {
         let mut manifest = Manifest::new(recording.id, created, &self.node, &recording.build);
         manifest.complete = recording.complete;
         manifest.gaps.clone_from(&recording.gaps);
+        manifest.clock.clone_from(&recording.clock);
         let seals = self.seals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sealer = seals.as_deref().map(|seals| &seals.media);
         manifest.recipients = sealer.map(Sealer::recipients).unwrap_or_default();
@@ -364,6 +378,14 @@ fn flow_inputs<'a>(claims: &'a [Claim], packets: &'a [Packets]) -> Vec<FlowInput
         });
     }
     flows
+}
+
+/// Moves every packet by so many nanoseconds.
+fn move_all(flows: &mut [FlowInput<'_>], nanos: i64) {
+    if nanos != 0 {
+        let packets = flows.iter_mut().flat_map(|flow| &mut flow.packets);
+        packets.for_each(|packet| packet.time = packet.time.moved(nanos));
+    }
 }
 
 /// What the journal could not give back is said.

@@ -81,27 +81,26 @@ struct Core<T> {
 impl<T: Tap> Core<T> {
     fn run(mut self) -> Ended {
         let mut nap = NAP_MIN;
-        let mut mark = clock::now();
         loop {
+            let asked = clock::capture_time();
             let polled = self.poll();
             let obeyed = self.obey();
-            let now = clock::now();
+            let now = clock::capture_time();
             match polled {
                 Poll::Frames(_) => {
                     nap = NAP_MIN;
-                    self.busy += now.since(mark);
+                    self.busy += now.since(asked);
                 }
-                Poll::Idle => self.lines.set_progress(now.minus(self.tap.delay())),
+                // Not from now on: this thread may have been kept from running since it asked.
+                Poll::Idle => self.lines.set_progress(asked.minus(self.tap.delay())),
                 Poll::End => break,
             }
-            mark = now;
             if now >= self.tick_due {
                 self.tick(now);
             }
             if polled == Poll::Idle && !obeyed && !self.tap.is_busy() {
                 std::thread::sleep(nap);
                 nap = NAP_MAX.min(nap * 2);
-                mark = clock::now();
             }
             if self.lines.is_to_stop() && self.is_over(now) {
                 break;
@@ -176,7 +175,8 @@ impl<T: Tap> Core<T> {
     fn end(mut self) -> Ended {
         self.worker.finish(&mut Live { lines: &self.lines });
         let tap: TapCounts = self.tap.counts();
-        let counted = Counted { at: clock::now(), ledger: self.worker.ledger().clone(), tap };
+        let counted =
+            Counted { at: clock::capture_time(), ledger: self.worker.ledger().clone(), tap };
         Ended { worker: self.worker, counted }
     }
 }

@@ -8,6 +8,7 @@
 //! Invariants: a capture core waits for nobody; everything that can be full is bounded and counted by name; the
 //! ledger of the whole way (`ledger`) balances at the end, or the run has failed.
 
+mod clocks;
 mod confine;
 mod core;
 mod cores;
@@ -20,6 +21,7 @@ mod port;
 mod restart;
 mod service;
 mod sight;
+mod stamps;
 mod tap;
 mod watched;
 
@@ -62,7 +64,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// How often cores, journals and the interface are looked at: losses are then known before a call that ended with
 /// them is finished, a second later.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often the interface's state is asked for: the kernel does not say when it changed.
+/// How often the interface's state and the clocks are asked for: the kernel does not say when they changed.
 const LINK_EVERY: Duration = Duration::from_millis(10);
 /// How often the journals are asked to let go of what is finished.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
@@ -100,13 +102,14 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let board = Board::new();
     let place = Place::open(config)?;
     let wishes = Wishes::new()?;
+    place.clocks().look();
     let (port, taps) = Port::open(config)?;
     eprintln!("spanreel: recording {}: {}", port.name, port.way);
     confine::confine(&config.data);
     place.start(&board)?;
     let alarms = Alarms::start(&place.scene(config), board)?;
     // From here on, the rings see everything.
-    let began_at = clock::now();
+    let began_at = clock::capture_time();
     let (tell, coming) = std::sync::mpsc::channel();
     let outcome = std::thread::scope(|scope| {
         let run = Run::start(config, port, taps, (&place, began_at), coming, alarms)?;
@@ -204,9 +207,9 @@ impl<'a> Run<'a> {
             troubles: Vec::new(),
             began: now,
             look_due: now,
-            sight: Sight::new(Arc::clone(place.outages()), clock::now()),
+            sight: Sight::new(Arc::clone(place.outages()), clock::capture_time()),
             link_due: now,
-            counted_at: clock::now(),
+            counted_at: clock::capture_time(),
             release_due: now + RELEASE_EVERY,
             ledger_due: now + every(config),
         })
@@ -267,7 +270,7 @@ impl<'a> Run<'a> {
     /// Up to when every core has told everything; or as long as there is patience with it.
     fn told_until(&self) -> Timestamp {
         let progress = self.cores.handles.iter().map(|handle| handle.lines.progress()).min();
-        progress.unwrap_or_default().max(clock::now().minus(PATIENCE))
+        progress.unwrap_or_default().max(clock::capture_time().minus(PATIENCE))
     }
 
     /// Gives the engine the news of all cores up to a time, in the order of time.
@@ -319,6 +322,7 @@ impl<'a> Run<'a> {
         let now = clock::instant();
         if now >= self.link_due {
             self.link_due = now + LINK_EVERY;
+            self.place.clocks().look();
             self.follow_interface();
         }
         if now < self.look_due {
@@ -363,7 +367,7 @@ impl<'a> Run<'a> {
         if lost > self.lost {
             let packets = lost - self.lost;
             tracing::error!("{packets} packets were lost just now; SIGUSR1 shows where");
-            self.losses.add(self.counted_at, clock::now(), packets);
+            self.losses.add(self.counted_at, clock::capture_time(), packets);
         }
         (self.lost, self.counted_at) = (lost, counted_at.unwrap_or_default());
     }
@@ -408,9 +412,9 @@ impl<'a> Run<'a> {
     /// What the interface cannot show is an outage for the calls that are up.
     fn follow_interface(&mut self) {
         let failing = self.cores.handles.iter().any(|handle| handle.lines.is_failing());
-        let mut changed = self.sight.look(failing, clock::now());
+        let mut changed = self.sight.look(failing, clock::capture_time());
         while let Some(state) = self.port.change() {
-            changed |= self.sight.link(state, clock::now());
+            changed |= self.sight.link(state, clock::capture_time());
             let name = &self.port.name;
             match state {
                 LinkState::Running { .. } => tracing::warn!("{name} is up"),
@@ -526,6 +530,8 @@ impl<'a> Run<'a> {
             frames.add(&counted.ledger);
             taps.add(&counted.tap);
         }
+        let wall_clock = self.place.clocks().wall_clock();
+        let shown = |time| wall_clock.shown_at(time);
         LiveLedger {
             interface: self.port.name.clone(),
             way: self.port.way.clone(),
@@ -538,8 +544,8 @@ impl<'a> Run<'a> {
             endpoints_refused: self.cores.endpoints_refused(),
             totals: self.conductor.engine.totals(),
             tally: self.conductor.tally().clone(),
-            outages: self.place.outages().all(),
-            refused: self.conductor.engine.refused().cloned().collect(),
+            outages: self.place.outages().all().into_iter().map(|it| it.told(shown)).collect(),
+            refused: self.conductor.engine.refused().map(|it| it.told(shown)).collect(),
             is_final,
         }
     }
@@ -562,7 +568,8 @@ impl Starter<'_> {
     fn core(&mut self, tap: impl Tap) -> Result<()> {
         let number = u8::try_from(self.handles.len()).context("too many capture threads")?;
         let options = self.place.writer_options();
-        let (writer, appender) = self.place.journal().core(number, &options, clock::now())?;
+        let (writer, appender) =
+            self.place.journal().core(number, &options, clock::capture_time())?;
         let lines = Arc::new(Lines::new());
         self.journals.push(JournalThread::start(appender)?);
         let cpu = self.config.cores.get(usize::from(number)).copied();

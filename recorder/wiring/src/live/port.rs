@@ -243,8 +243,8 @@ fn open_xdp(config: &Config, link: &Link) -> Result<Result<Xdp, String>, XdpErro
         return Ok(Err(reason));
     }
     let way = sockets.first().map(|first| describe(first.binding(), sockets.len()));
-    let taps: Option<Vec<_>> = sockets.into_iter().map(XdpTap::new).collect();
-    let (Some(taps), Some(way)) = (taps, way) else { return Ok(Err(NO_CLOCK.into())) };
+    let Some(way) = way else { return Ok(Err("it has no queues".into())) };
+    let taps = sockets.into_iter().map(XdpTap::new).collect();
     Ok(Ok((program, Taps::Xdp(taps), way)))
 }
 
@@ -256,12 +256,9 @@ fn open_copies(
     if let Attachment::Unsupported { reason } = program.attach(link)? {
         return Ok(Err(reason));
     }
-    let Some(tap) = XdpTap::new(copies) else { return Ok(Err(NO_CLOCK.into())) };
     let way = "XDP, native, shared with the host (incoming packets only)".to_owned();
-    Ok(Ok((program, Taps::Copies(Box::new(tap)), way)))
+    Ok(Ok((program, Taps::Copies(Box::new(XdpTap::new(copies))), way)))
 }
-
-const NO_CLOCK: &str = "the system's clocks cannot be read";
 
 fn describe(binding: Binding, queues: usize) -> String {
     let copy = if binding.zero_copy { "zero-copy" } else { "copied" };

@@ -7,21 +7,20 @@ use capture::packet_socket::{PacketError, PacketSource};
 use capture::xdp::{Copies, Received, Socket, Turn, UtcOffset};
 use capture::{CaptureError, Frame, Poll, Source, Taker};
 
+use super::stamps::Stamps;
 use crate::clock;
 
 /// Frames taken at once. Commands wait that long, and memory goes back to the kernel that often.
 const BATCH: usize = 256;
 /// How long frames may still come out of a stopped XDP program: another CPU may just be handing over a batch.
 const LAST_FRAMES: Duration = Duration::from_millis(50);
-/// Steps of the wall clock below this are errors of measurement.
-const STEP_MIN: Duration = Duration::from_micros(100);
 
 /// A live source: beside frames, it counts, and can be stopped.
 pub(super) trait Tap: Source + Send + 'static {
     /// Nothing new is taken; what was captured still comes, then [`Poll::End`].
     fn stop(&mut self) -> Result<(), CaptureError>;
 
-    /// Looks after the interface and the clocks, a few times a second. What is wrong is told once.
+    /// Looks after the interface, a few times a second. What is wrong is told once.
     fn look(&mut self) -> Result<(), CaptureError>;
 
     /// What was handed over and lost.
@@ -81,20 +80,33 @@ impl fmt::Display for TapCounts {
 /// TPACKET_V3.
 pub(super) struct PacketTap {
     source: PacketSource,
+    stamps: Stamps,
     /// The interface is gone. One that is made anew under its name is another one, to be opened anew.
     removed: bool,
 }
 
 impl PacketTap {
     pub(super) fn new(source: PacketSource) -> Self {
-        Self { source, removed: false }
+        let capture = clock::capture_offset();
+        let stamps = Stamps::new(capture, clock::utc_offset().unwrap_or(capture));
+        Self { source, stamps, removed: false }
     }
 }
 
 impl Source for PacketTap {
     #[inline]
     fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
-        self.source.poll(on_frame)
+        let Self { source, stamps, .. } = self;
+        if let Some(wall) = clock::utc_offset() {
+            stamps.look(clock::capture_time(), wall);
+        }
+        let polled = source.poll(&mut |frame| {
+            on_frame(Frame { time: stamps.time(frame.time), ..frame });
+        });
+        if matches!(polled, Ok(Poll::Idle)) {
+            stamps.idle();
+        }
+        polled
     }
 }
 
@@ -192,24 +204,24 @@ impl Selected for Copies {
 /// XDP, by either way.
 pub(super) struct XdpTap<S> {
     selected: S,
-    utc: UtcOffset,
+    /// From the program's stamps to the capture clock.
+    clock: UtcOffset,
     /// Of the last frame.
     number: u64,
     stopped: Option<Instant>,
 }
 
 impl<S: Selected> XdpTap<S> {
-    /// Nothing, if the system's clocks cannot be read.
-    pub(super) fn new(selected: S) -> Option<Self> {
-        Some(Self { selected, utc: clock::utc_offset()?, number: 0, stopped: None })
+    pub(super) fn new(selected: S) -> Self {
+        Self { selected, clock: clock::capture_offset(), number: 0, stopped: None }
     }
 
     #[inline]
     fn drain(&mut self, on_frame: &mut impl FnMut(Turn, &Frame<'_>)) -> Result<Poll, CaptureError> {
-        let (utc, number) = (self.utc, &mut self.number);
+        let (clock, number) = (self.clock, &mut self.number);
         let frames = self.selected.drain(BATCH, &mut |turn, packet| {
             *number += u64::from(turn == Turn::Now);
-            on_frame(turn, &packet.frame(utc, *number));
+            on_frame(turn, &packet.frame(clock, *number));
         });
         Ok(match (frames, self.stopped) {
             (0, Some(since)) if since.elapsed() >= LAST_FRAMES => Poll::End,
@@ -245,13 +257,7 @@ impl<S: Selected> Tap for XdpTap<S> {
         Ok(())
     }
 
-    /// UTC may have been stepped; otherwise the offset stays as it is, so that times do not jitter.
     fn look(&mut self) -> Result<(), CaptureError> {
-        if let Some(now) = clock::utc_offset()
-            && now.step_since(self.utc).unsigned_abs() >= STEP_MIN.as_nanos() as u64
-        {
-            self.utc = now;
-        }
         Ok(())
     }
 

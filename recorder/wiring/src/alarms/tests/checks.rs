@@ -47,8 +47,10 @@ fn a_certificate_of_the_future() {
 #[test]
 fn a_clock_that_nobody_steers() {
     let board = Board::new();
-    let quality =
-        |synchronised| Some(ClockQuality { synchronised, error_max: Duration::from_secs(16) });
+    let quality = |synchronised| {
+        let error_max = Duration::from_secs(16);
+        Some(ClockQuality { synchronised, error_max, ..ClockQuality::default() })
+    };
     judge_clock(&board, quality(false));
     board.tick(at(0));
     board.tick(at(61_000));

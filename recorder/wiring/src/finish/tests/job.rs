@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::recording::ClockStep;
 use base::{Endpoint, FlowKey, Formats, MediaPacket, Side, Timestamp};
+use capture::xdp::UtcOffset;
 use journal::{Journal, JournalKey, SourceId, WriterOptions};
 use media::{CallInput, Finished, FlowInput, MediaError, Params};
 
 use super::rig::Rig;
 use crate::engine::{Claim, FlowRef, Job, JobKey};
 use crate::finish::{Done, Finisher, Make, Pool, Storage};
+use crate::wall_clock::{Quality, WallClock};
 
 const PACKETS: u16 = 100;
 
@@ -67,12 +70,17 @@ fn journaled(rig: &Rig) -> (Journal, Job) {
 }
 
 fn finish(rig: &Rig, make: Make) -> u64 {
+    finish_by(rig, make, Arc::default())
+}
+
+fn finish_by(rig: &Rig, make: Make, wall_clock: Arc<WallClock>) -> u64 {
     let (journal, job) = journaled(rig);
     let storage = Storage::start(rig.places(), rig.standing()).unwrap();
     let keys = (Some(rig.data.seals(&[]).unwrap()), rig.data.signer().unwrap());
     let finisher =
         Finisher::new(journal.reader(), Params::default(), keys, Arc::clone(&storage), "n".into())
-            .making(make);
+            .making(make)
+            .with_wall_clock(wall_clock);
     let mut pool = Pool::new(finisher, Arc::clone(&storage), 1).unwrap();
     let key = job.key;
     pool.start(job);
@@ -158,4 +166,44 @@ fn a_job_that_cannot_be_stored_comes_back() {
     let (_, result) = pool.next(true).unwrap();
     assert!(matches!(result, Ok(Done::Recorded { .. })), "{result:?}");
     assert_eq!(rig.catalog().len(), 1);
+}
+
+/// The journal's times are by the capture clock; what is told is by the wall clock as it was when the call began,
+/// whatever it did then.
+#[test]
+fn the_times_of_a_call_over_a_step_are_those_of_its_beginning() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let duration = |rig: &Rig| {
+        let recording = &rig.catalog()[0];
+        (recording.duration, recording.media_files[0].duration, recording.gaps.clone())
+    };
+    let unmoved = Rig::new();
+    finish_by(&unmoved, media::finish, Arc::default());
+    for step in [HOUR, -HOUR] {
+        let wall_clock = WallClock::default();
+        let quality = Quality::of(None);
+        let mut look = |time, ahead| {
+            let offsets = (UtcOffset::of(ahead), UtcOffset::of(0));
+            assert!(wall_clock.look(time, offsets, &quality));
+        };
+        look(time(0).minus(Duration::from_secs(60)), 5_000_000_000);
+        look(time(PACKETS / 2), 5_000_000_000 + step);
+        let rig = Rig::new();
+        finish_by(&rig, media::finish, Arc::new(wall_clock));
+        let recording = &rig.catalog()[0];
+        let told = |number| time(number).plus(Duration::from_secs(5));
+        assert_eq!((recording.start_time, recording.stop_time), (told(0), told(PACKETS)));
+        assert_eq!(recording.streams[0].stop_time, told(PACKETS - 1));
+        assert_eq!(recording.media_files[0].start_time, told(0));
+        assert_eq!(duration(&rig), duration(&unmoved));
+        assert_eq!(recording.id, unmoved.catalog()[0].id, "the same call");
+        let clock = recording.clock.as_ref().unwrap();
+        assert_eq!(clock.offset_nanoseconds, 5_000_000_000);
+        assert_eq!(clock.steps, [ClockStep { time: told(PACKETS / 2), nanoseconds: step }]);
+        let folder = rig.data.recordings().join(recording.id.to_string());
+        let manifest = std::fs::read(folder.join(seal::manifest::MANIFEST_NAME)).unwrap();
+        let manifest = seal::Manifest::from_json(&manifest).unwrap();
+        assert_eq!(manifest.clock.as_ref(), Some(clock));
+    }
+    assert_eq!(unmoved.catalog()[0].clock, None, "nothing is known of a capture file's clock");
 }

@@ -46,6 +46,7 @@ pub(super) fn recording(number: u32) -> Recording {
         streams: Vec::new(),
         media_files: Vec::new(),
         messages: Vec::new(),
+        clock: None,
         notes: Vec::new(),
         node: "span1".into(),
         build: "test".into(),

@@ -10,7 +10,6 @@ use journal::{Journal, JournalKey, Recovered, SourceId, WriterOptions};
 use media::{Layout, Params};
 use seal::Sha256Hasher;
 
-use super::clocks::Clocks;
 use super::memory::Memory;
 use super::watched;
 use crate::alarms::{Board, Scene};
@@ -31,7 +30,6 @@ const SPOOL_PART: u64 = 4;
 pub(super) struct Place {
     config: Config,
     data: DataDir,
-    clocks: Clocks,
     memory: Memory,
     journal: Journal,
     admission: Admission,
@@ -54,7 +52,6 @@ impl Place {
     /// A folder that cannot be made or written, another process that has it, keys that do not fit.
     pub(super) fn open(config: &Config) -> Result<Self> {
         let data = DataDir::create(&config.data)?;
-        let clocks = Clocks::begin(&data)?;
         let key = JournalKey::load_or_create(&data.journal_key())?;
         let memory = Memory::open(&config.data);
         let journal = open_journal(&data, key, config, &memory)?;
@@ -65,7 +62,6 @@ impl Place {
         let place = Self {
             config: config.clone(),
             data,
-            clocks,
             memory,
             journal,
             admission,
@@ -111,11 +107,6 @@ impl Place {
         self.memory.options()
     }
 
-    /// The clocks of this run.
-    pub(super) fn clocks(&self) -> &Clocks {
-        &self.clocks
-    }
-
     pub(super) fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -153,7 +144,6 @@ impl Place {
             .with_losses(self.losses())
             .with_heard(Arc::clone(&self.heard))
             .with_outages(Arc::clone(&self.outages))
-            .with_wall_clock(Arc::clone(self.clocks.wall_clock()))
             .watching(journals);
         let pool = Pool::new(finisher, Arc::clone(storage), threads)?;
         Ok(Conductor::new(Engine::new(config.keep_unclaimed), pool))
@@ -215,7 +205,6 @@ impl Place {
         let journal = open_journal(&data, key, &config, &memory)?;
         journal.discard_earlier_runs().context("everything is stored, but")?;
         memory.give_back();
-        data.forget_era();
         Ok(())
     }
 }
@@ -226,8 +215,11 @@ fn open_journal(
     config: &Config,
     memory: &Memory,
 ) -> Result<Journal> {
-    let places =
-        journal::Places { arena: memory.shelf.clone(), ..journal::Places::from(&data.journal()) };
+    let places = journal::Places {
+        arena: memory.shelf.clone(),
+        second: config.journal_second.clone(),
+        ..journal::Places::from(&data.journal())
+    };
     Ok(Journal::open(places, key, source_id(&config.interface))?)
 }
 

@@ -17,6 +17,8 @@ usage: cargo xtask COMMAND
   demo [CAPTURE]   record a capture (one of synthetic calls if none is given), list, verify and play it
   test             everything that CI runs: format, lints, licences, tests, fuzz targets
   fuzz [SECONDS]   every fuzz target for that long each [60], guided by coverage
+  sim [SEEDS]      the recorder in one thread, with another fault at every turn: so many runs [10000]
+  power [CUTS]     power cuts below the file system, under live calls: so many [200]; needs root
   ebpf [--check]   build the XDP program anew; or see that the committed one is what its source gives
   setup            install what the others need";
 
@@ -29,6 +31,10 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["fuzz"] => test::fuzz(60),
         ["fuzz", seconds] => seconds.parse().map_err(anyhow::Error::from).and_then(test::fuzz),
+        ["sim"] => test::sim("10000"),
+        ["sim", seeds] => test::sim(seeds),
+        ["power"] => test::power("200"),
+        ["power", cuts] => test::power(cuts),
         ["ebpf", ..] => ebpf::run(),
         ["setup"] => setup::run(),
         _ => {

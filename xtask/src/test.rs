@@ -31,6 +31,18 @@ pub(crate) fn run() -> Result<()> {
     licences()
 }
 
+/// So many seeds of the simulator, in a release build.
+pub(crate) fn sim(seeds: &str) -> Result<()> {
+    let test = ["test", "--release", "--package", "sim", "--", "--nocapture", "always_holds"];
+    shell::run_with(("SPANREEL_SIM_SEEDS", seeds), cargo(), &test)
+}
+
+/// So many power cuts.
+pub(crate) fn power(cuts: &str) -> Result<()> {
+    let test = ["test", "--package", "tests", "--", "--nocapture", "power_cut_costs"];
+    shell::run_with(("SPANREEL_POWER_CUTS", cuts), cargo(), &test)
+}
+
 /// Every target for `seconds`, guided by coverage. What is found is kept in the target folder.
 pub(crate) fn fuzz(seconds: u64) -> Result<()> {
     let folder = shell::target().join("fuzz");

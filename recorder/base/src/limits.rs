@@ -112,7 +112,7 @@ pub const CHUNKS_MAX: usize = 131_072;
 /// until it is flushed.
 pub const LARGE_CHUNKS_MAX: usize = 512;
 /// How old a chunk may grow before it is handed over to be written.
-pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 500;
+pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 400;
 /// How long written chunks may wait until they are flushed to the disk together. Their buffers are kept that long:
 /// 4.6 KB for a two-way call.
 pub const COMMIT_AGE_MILLISECONDS_MAX: u64 = 250;
@@ -179,8 +179,8 @@ const _: () =
 const _: () =
     assert!(LARGE_CHUNK_BYTES >= u16::MAX as usize + CHUNK_BYTES, "any datagram fits a chunk");
 const _: () = assert!(
-    CHUNK_AGE_MILLISECONDS_MAX + COMMIT_AGE_MILLISECONDS_MAX <= 1_000,
-    "a power cut costs at most a second"
+    CHUNK_AGE_MILLISECONDS_MAX + COMMIT_AGE_MILLISECONDS_MAX <= 650,
+    "a power cut costs at most a second: 100 ms until an old chunk is noticed, 250 ms for the flush"
 );
 const _: () = assert!(FRAGMENT_BYTES_MAX >= 64 * FRAME_BYTES_MAX, "a few large datagrams fit");
 const _: () = assert!(

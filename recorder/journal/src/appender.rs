@@ -150,6 +150,12 @@ impl Appender {
         self.handover.pending() + self.batch.chunks.len() + self.waiting.len()
     }
 
+    /// Whether everything that is sealed is durable.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.pending() == 0 && self.unflushed.is_empty() && !self.folder_changed.contains(&true)
+    }
+
     /// How it does. Trouble is over when everything that was written is durable.
     #[must_use]
     pub fn state(&self) -> JournalState {

@@ -5,8 +5,9 @@
 //! wall clock may be set in mid-call without harm to any duration, order or alignment. The wall clock ([`now`]) is
 //! for the border: certificates, alarms, and by [`WallClock`](crate::wall_clock::WallClock) the times of recordings.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base::Timestamp;
 use capture::xdp::{Reading, UtcOffset};
@@ -17,9 +18,22 @@ const READINGS: usize = 8;
 
 static CAPTURE: OnceLock<UtcOffset> = OnceLock::new();
 
+thread_local! {
+    /// The wall clock, and the time passed, of a thread that steps a machine (`live::machine`).
+    static SIMULATED: Cell<Option<(Timestamp, Duration)>> = const { Cell::new(None) };
+}
+
+/// From now on these are the clocks of this thread.
+pub(crate) fn simulate(wall: Timestamp, passed: Duration) {
+    SIMULATED.set(Some((wall, passed)));
+}
+
 /// The wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn now() -> Timestamp {
+    if let Some((wall, _)) = SIMULATED.get() {
+        return wall;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
@@ -27,11 +41,18 @@ pub(crate) fn now() -> Timestamp {
 /// The monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn instant() -> Instant {
-    Instant::now()
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    match SIMULATED.get() {
+        Some((_, passed)) => *BEGIN.get_or_init(Instant::now) + passed,
+        None => Instant::now(),
+    }
 }
 
 /// The capture clock.
 pub(crate) fn capture_time() -> Timestamp {
+    if let Some((time, _)) = SIMULATED.get() {
+        return time;
+    }
     capture_offset().utc(monotonic())
 }
 
@@ -60,6 +81,10 @@ pub(crate) fn utc_offset() -> Option<UtcOffset> {
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 pub(crate) fn monotonic() -> u64 {
+    if let Some((_, passed)) = SIMULATED.get() {
+        // 584 years of nanoseconds.
+        return passed.as_nanos() as u64;
+    }
     let time = clock_gettime(ClockId::Monotonic);
     let (seconds, nanos) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)

@@ -130,6 +130,11 @@ impl Conductor {
         self.waiting.len()
     }
 
+    /// Jobs that are not done, those that wait to be tried again among them.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.in_hand.len()
+    }
+
     /// What became of the jobs so far.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
@@ -138,6 +143,11 @@ impl Conductor {
     /// Seals recordings with this from now on.
     pub(crate) fn seal_for(&self, seals: Option<Seals>) {
         self.pool.seal_for(seals);
+    }
+
+    /// Does a job, if there is one that can be done and no thread that does it. False if there was none.
+    pub(crate) fn step(&mut self) -> bool {
+        self.pool.step()
     }
 
     /// Takes finished jobs back; with `wait`, at least one.

@@ -125,7 +125,7 @@ impl Shared {
         let (mut pause, mut last_try) = (PAUSE_MIN, None);
         loop {
             let stop = self.stop.load(Ordering::Acquire);
-            let turn = self.turn(&mut appender);
+            let turn = turn(&mut appender, self.needed_from.load(Ordering::Relaxed));
             self.tell(&appender);
             match turn {
                 Ok(0) if stop => return,
@@ -148,13 +148,6 @@ impl Shared {
         }
     }
 
-    fn turn(&self, appender: &mut Appender) -> Result<usize, JournalError> {
-        let written = appender.write()?;
-        appender.commit(clock::capture_time())?;
-        appender.release_before(self.needed_from.load(Ordering::Relaxed))?;
-        Ok(written.chunks)
-    }
-
     /// Makes a change of the state known.
     fn tell(&self, appender: &Appender) {
         let mut known = lock(&self.state);
@@ -163,6 +156,14 @@ impl Shared {
             *known = state;
         }
     }
+}
+
+/// One turn: writes, flushes if it is time, deletes segments before `needed_from`. Gives the chunks written.
+pub(crate) fn turn(appender: &mut Appender, needed_from: u32) -> Result<usize, JournalError> {
+    let written = appender.write()?;
+    appender.commit(clock::capture_time())?;
+    appender.release_before(needed_from)?;
+    Ok(written.chunks)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

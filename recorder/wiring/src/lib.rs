@@ -28,6 +28,8 @@ pub mod synth;
 mod wall_clock;
 pub mod worker;
 
+pub use self::live::machine;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;

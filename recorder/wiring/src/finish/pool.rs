@@ -1,6 +1,6 @@
 //! The threads that finish calls.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Finishes jobs on threads of its own and gives the results back.
 pub(crate) struct Pool {
-    threads: rayon::ThreadPool,
+    /// None: [`Pool::step`] does the jobs.
+    threads: Option<rayon::ThreadPool>,
+    queued: VecDeque<Arc<Job>>,
     finisher: Arc<Finisher>,
     storage: Arc<Storage>,
     /// Being done, or stored.
@@ -34,13 +36,31 @@ impl Pool {
             .thread_name(|number| format!("finish-{number}"))
             .build()
             .context("cannot start the threads that finish calls")?;
-        Ok(Self {
-            threads,
+        Ok(Self { threads: Some(threads), ..Self::stepped(finisher, storage) })
+    }
+
+    /// Without threads: a job is done in a step.
+    pub(crate) fn stepped(finisher: Finisher, storage: Arc<Storage>) -> Self {
+        Self {
+            threads: None,
+            queued: VecDeque::new(),
             finisher: Arc::new(finisher),
             storage,
             out: HashSet::new(),
             done: unbounded(),
-        })
+        }
+    }
+
+    /// Does the first job whose packets are in the journal's files, and stores what is ready. False if there was
+    /// nothing to do.
+    pub(crate) fn step(&mut self) -> bool {
+        let ready = self.queued.iter().position(|job| self.finisher.can_read(job));
+        let job = ready.and_then(|place| self.queued.remove(place));
+        let any = job.is_some();
+        if let Some(job) = job {
+            run(&self.finisher, &self.storage, job, self.done.0.clone());
+        }
+        self.storage.step() || any
     }
 
     /// Jobs that are not done.
@@ -52,7 +72,8 @@ impl Pool {
     /// the disk do not count: others are stored elsewhere.
     pub(crate) fn is_full(&self) -> bool {
         let moving = self.out.len().saturating_sub(self.storage.standing().stuck());
-        moving >= self.threads.current_num_threads() * JOBS_PER_THREAD
+        let threads = self.threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
+        moving >= threads * JOBS_PER_THREAD
     }
 
     /// Seals with this from now on.
@@ -63,10 +84,11 @@ impl Pool {
     /// Begins a job.
     pub(crate) fn start(&mut self, job: impl Into<Arc<Job>>) {
         let job = job.into();
+        self.out.insert(job.key);
+        let Some(threads) = &self.threads else { return self.queued.push_back(job) };
         let (finisher, storage) = (Arc::clone(&self.finisher), Arc::clone(&self.storage));
         let done = self.done.0.clone();
-        self.out.insert(job.key);
-        self.threads.spawn(move || run(&finisher, &storage, job, done));
+        threads.spawn(move || run(&finisher, &storage, job, done));
     }
 
     /// The next result, if there is one; with `wait`, as soon as there is one, if any job runs. A job that failed
@@ -89,8 +111,9 @@ impl Pool {
     }
 
     /// With `wait`, as long as one may come.
-    fn receive(&self, wait: bool) -> Option<Finished> {
-        if !wait {
+    fn receive(&mut self, wait: bool) -> Option<Finished> {
+        while wait && self.threads.is_none() && self.done.1.is_empty() && self.step() {}
+        if !wait || self.threads.is_none() {
             return self.done.1.try_recv().ok();
         }
         while self.out.len() > self.storage.standing().stuck() {

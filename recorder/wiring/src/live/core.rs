@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use base::Timestamp;
+use base::{Ledger, Timestamp};
 use capture::{CaptureError, Frame, Poll, Taker};
 
 use super::lines::{Answer, Counted, Lines, Order};
@@ -19,7 +19,7 @@ use crate::worker::{Seen, Surroundings, Worker};
 /// Orders carried out between two batches.
 const ORDERS_PER_TURN: usize = 64;
 /// How often old chunks are sealed and counts shown.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(100);
 /// How long it sleeps when nothing came, at first and at most. A ring of 16,384 places fills in 5 ms.
 const NAP_MIN: Duration = Duration::from_micros(100);
 const NAP_MAX: Duration = Duration::from_micros(500);
@@ -40,14 +40,7 @@ pub(super) fn start<T: Tap>(
     worker: Worker,
     lines: Arc<Lines>,
 ) -> Result<JoinHandle<Ended>> {
-    let core = Core {
-        tap,
-        worker,
-        lines,
-        tick_due: Timestamp::ZERO,
-        busy: Duration::ZERO,
-        stopping: None,
-    };
+    let core = Core::new(tap, worker, lines);
     std::thread::Builder::new()
         .name(format!("capture-{number}"))
         .spawn(move || {
@@ -67,7 +60,8 @@ fn pin(cpu: Option<usize>) {
     }
 }
 
-struct Core<T> {
+/// A core, to be run or stepped.
+pub(super) struct Core<T> {
     tap: T,
     worker: Worker,
     lines: Arc<Lines>,
@@ -79,6 +73,10 @@ struct Core<T> {
 }
 
 impl<T: Tap> Core<T> {
+    pub(super) fn new(tap: T, worker: Worker, lines: Arc<Lines>) -> Self {
+        Self { tap, worker, lines, tick_due: Timestamp::ZERO, busy: Duration::ZERO, stopping: None }
+    }
+
     fn run(mut self) -> Ended {
         let mut nap = NAP_MIN;
         loop {
@@ -107,6 +105,27 @@ impl<T: Tap> Core<T> {
             }
         }
         self.end()
+    }
+
+    /// One round of [`Core::run`], for who has no thread for it.
+    pub(super) fn turn(&mut self) {
+        let polled = self.poll();
+        self.obey();
+        let now = clock::capture_time();
+        if polled == Poll::Idle {
+            self.lines.set_progress(now.minus(self.tap.delay()));
+        }
+        if now >= self.tick_due {
+            self.tick(now);
+        }
+    }
+
+    pub(super) fn tap(&mut self) -> &mut T {
+        &mut self.tap
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.worker.ledger()
     }
 
     #[inline]
@@ -172,7 +191,7 @@ impl<T: Tap> Core<T> {
         now >= deadline
     }
 
-    fn end(mut self) -> Ended {
+    pub(super) fn end(mut self) -> Ended {
         self.worker.finish(&mut Live { lines: &self.lines });
         let tap: TapCounts = self.tap.counts();
         let counted =

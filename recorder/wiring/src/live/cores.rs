@@ -33,6 +33,16 @@ impl Handle {
         Self { number, lines, backlog, running, ended: None }
     }
 
+    /// Of a core that is stepped.
+    pub(super) fn stepped(number: u8, lines: Arc<Lines>) -> Self {
+        Self { number, lines, backlog: VecDeque::new(), running: None, ended: None }
+    }
+
+    /// A core that was stepped has ended.
+    pub(super) fn has_ended(&mut self, ended: Ended) {
+        self.ended = Some(ended);
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.as_ref().is_some_and(|thread| !thread.is_finished())
     }
@@ -100,6 +110,12 @@ impl LiveCores {
         })
     }
 
+    /// Up to when every core has told everything, but not before `patience` ends.
+    pub(super) fn told_until(&self, patience: Timestamp) -> Timestamp {
+        let progress = self.handles.iter().map(|handle| handle.lines.progress()).min();
+        progress.unwrap_or_default().max(patience)
+    }
+
     /// Orders that did not fit go out as soon as they do.
     pub(super) fn send_backlogs(&mut self) {
         self.handles.iter_mut().for_each(Handle::send_backlog);
@@ -123,9 +139,9 @@ impl LiveCores {
     pub(super) fn take_over(&mut self) -> Result<Vec<Report>> {
         let mut reports = Vec::new();
         for handle in &mut self.handles {
-            let Some(thread) = handle.running.take() else { continue };
-            let mut ended =
-                thread.join().map_err(|_| anyhow!("capture thread {} failed", handle.number))?;
+            let joined = handle.running.take().map(JoinHandle::join).transpose();
+            let joined = joined.map_err(|_| anyhow!("capture thread {} failed", handle.number))?;
+            let Some(mut ended) = joined.or_else(|| handle.ended.take()) else { continue };
             let sent = std::iter::from_fn(|| handle.lines.orders.pop());
             for order in sent.chain(handle.backlog.drain(..)) {
                 let answer = carry_out(&mut ended.worker, &handle.lines, order);

@@ -87,14 +87,19 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new() -> Self {
-        let buffers = ArrayQueue::new(MESSAGES_MAX);
+        Self::holding(MESSAGES_MAX)
+    }
+
+    /// For so many messages at once.
+    pub(super) fn holding(messages: usize) -> Self {
+        let buffers = ArrayQueue::new(messages);
         while buffers.push(Vec::with_capacity(MESSAGE_BYTES)).is_ok() {}
         Self {
-            messages: ArrayQueue::new(MESSAGES_MAX),
+            messages: ArrayQueue::new(messages),
             buffers,
-            opened: ArrayQueue::new(FLOWS_OPENED_MAX),
-            orders: ArrayQueue::new(COMMANDS_MAX),
-            answers: ArrayQueue::new(COMMANDS_MAX),
+            opened: ArrayQueue::new(FLOWS_OPENED_MAX.min(messages)),
+            orders: ArrayQueue::new(COMMANDS_MAX.min(messages)),
+            answers: ArrayQueue::new(COMMANDS_MAX.min(messages)),
             progress: AtomicU64::new(0),
             needed_from: AtomicU32::new(0),
             load: AtomicU8::new(0),

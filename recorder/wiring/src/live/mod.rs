@@ -12,8 +12,10 @@ mod clocks;
 mod confine;
 mod core;
 mod cores;
+mod exchange;
 mod ledger;
 mod lines;
+pub mod machine;
 mod memory;
 mod news;
 mod place;
@@ -30,17 +32,15 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use base::ledger::Note;
-use base::{Ledger, Timestamp};
+use base::Timestamp;
 use capture::nic::{Link, LinkState};
-use dialog::{EndReason, Handled, SipInput};
 use journal::{JournalState, Recovered};
 
 pub(crate) use self::ledger::LiveLedger;
 
 use self::cores::{Handle, LiveCores};
-use self::lines::{Lines, Message, Opened};
-use self::news::{News, Pending, gather};
+use self::exchange::Exchange;
+use self::lines::Lines;
 use self::place::Place;
 use self::port::{Port, Taps};
 use self::restart::Earlier;
@@ -49,12 +49,9 @@ use self::sight::Sight;
 use self::tap::{Tap, TapCounts};
 use crate::alarms::{AlarmId, Alarms, Board};
 use crate::clock;
-use crate::conductor::Conductor;
 use crate::config::Config;
-use crate::engine::FlowRef;
 use crate::finish::Losses;
 use crate::journal_thread::JournalThread;
-use crate::recovery::Past;
 use crate::worker::Worker;
 
 /// How long the dialog thread sleeps when nothing came.
@@ -138,19 +135,12 @@ struct Run<'a> {
     config: Config,
     place: &'a Place,
     port: Port,
-    cores: LiveCores,
+    exchange: Exchange,
     journals: Vec<JournalThread>,
-    conductor: Conductor,
     alarms: Alarms,
-    /// News that is later than what all cores have told.
-    pending: Pending,
     earlier: Earlier,
-    /// What the engine knows of earlier runs.
-    past: Past,
     /// When this run began to see everything.
     began_at: Timestamp,
-    /// Malformed and refused SIP.
-    notes: Ledger,
     losses: Arc<Losses>,
     lost: u64,
     troubles: Vec<String>,
@@ -193,15 +183,11 @@ impl<'a> Run<'a> {
             config: config.clone(),
             place,
             port,
-            cores,
+            exchange: Exchange::new(cores, conductor),
             journals,
-            conductor,
             alarms,
-            pending: Pending::default(),
             earlier: Earlier::Coming(coming),
-            past: Past::default(),
             began_at,
-            notes: Ledger::default(),
             losses,
             lost: 0,
             troubles: Vec::new(),
@@ -249,72 +235,10 @@ impl<'a> Run<'a> {
     /// Takes what the cores have to say. True if there was something.
     fn turn(&mut self) -> bool {
         if !self.earlier_is_told() {
-            return gather(&self.cores, &mut self.pending);
+            return self.exchange.hold_back();
         }
-        let told = self.told_until();
-        let heard = self.hear(told);
-        if told >= self.conductor.engine.due() {
-            self.conductor.engine.advance(told);
-        }
-        let answered = self.take_answers();
-        self.conductor.collect(false);
-        self.obey();
-        self.cores.send_backlogs();
-        heard || answered
-    }
-
-    fn obey(&mut self) {
-        self.conductor.obey(&mut self.past.beside(&mut self.cores));
-    }
-
-    /// Up to when every core has told everything; or as long as there is patience with it.
-    fn told_until(&self) -> Timestamp {
-        let progress = self.cores.handles.iter().map(|handle| handle.lines.progress()).min();
-        progress.unwrap_or_default().max(clock::capture_time().minus(PATIENCE))
-    }
-
-    /// Gives the engine the news of all cores up to a time, in the order of time.
-    fn hear(&mut self, until: Timestamp) -> bool {
-        gather(&self.cores, &mut self.pending);
-        let due = self.pending.take_until(until);
-        let any = !due.is_empty();
-        for (core, news) in due {
-            self.tell_engine(core, news);
-        }
-        any
-    }
-
-    fn tell_engine(&mut self, core: usize, news: News) {
-        match news {
-            News::Message(Message { time, key, transport, bytes }) => {
-                let input = SipInput { time, key, transport, message: &bytes };
-                match self.conductor.engine.signalling(input) {
-                    Handled::Malformed(_) => self.notes.note(Note::SipMalformed, 1),
-                    Handled::TableFull | Handled::Refused => self.notes.note(Note::SipTableFull, 1),
-                    Handled::Call(_) | Handled::NotACall => {}
-                }
-                if let Some(handle) = self.cores.handles.get(core) {
-                    handle.lines.give_back(bytes);
-                }
-            }
-            News::Opened(Opened { time, key, flow }) => {
-                // There are at most 256 cores.
-                let core = u8::try_from(core).unwrap_or(u8::MAX);
-                self.conductor.engine.flow_opened(FlowRef::Core(core, flow), key, time);
-            }
-        }
-        if self.conductor.engine.has_commands() {
-            self.obey();
-        }
-    }
-
-    fn take_answers(&mut self) -> bool {
-        let mut any = false;
-        while let Some(report) = self.cores.next_answer() {
-            any = true;
-            self.conductor.engine.report(report);
-        }
-        any
+        let told = self.exchange.cores.told_until(clock::capture_time().minus(PATIENCE));
+        self.exchange.turn(told)
     }
 
     /// What is looked at now and then. An error: it makes no sense to go on.
@@ -329,7 +253,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.look_due = now + LOOK_EVERY;
-        self.conductor.engine.refuse_new(self.place.admission().limit());
+        self.exchange.conductor.engine.refuse_new(self.place.admission().limit());
         self.note_losses();
         self.tell_troubles();
         if now >= self.release_due {
@@ -350,8 +274,8 @@ impl<'a> Run<'a> {
 
     /// Lets go of journal segments that nothing needs any more.
     fn release(&mut self) {
-        self.cores.release_signalling(self.conductor.engine.needed_since());
-        for (handle, journal) in self.cores.handles.iter().zip(&self.journals) {
+        self.exchange.cores.release_signalling(self.exchange.conductor.engine.needed_since());
+        for (handle, journal) in self.exchange.cores.handles.iter().zip(&self.journals) {
             journal.release_before(handle.lines.needed_from());
         }
         self.let_go_of_earlier();
@@ -360,7 +284,7 @@ impl<'a> Run<'a> {
     /// Losses since the last look are noted for the calls that were up. When they were is known as well as the
     /// cores have shown their counts.
     fn note_losses(&mut self) {
-        let counted_at = self.cores.handles.iter().map(|handle| handle.counted().at).min();
+        let counted_at = self.exchange.cores.handles.iter().map(|handle| handle.counted().at).min();
         let ledger = self.ledger(false);
         self.show_alarms(&ledger);
         let lost = ledger.lost();
@@ -374,12 +298,12 @@ impl<'a> Run<'a> {
 
     fn tell_troubles(&mut self) {
         self.tell_journals();
-        for handle in &self.cores.handles {
+        for handle in &self.exchange.cores.handles {
             while let Some(trouble) = handle.lines.next_trouble() {
                 tracing::warn!("{trouble}");
             }
         }
-        if let Err(failure) = self.conductor.check() {
+        if let Err(failure) = self.exchange.conductor.check() {
             tracing::error!(
                 "a call could not be finished; its packets stay in the journal: {failure:#}"
             );
@@ -400,7 +324,7 @@ impl<'a> Run<'a> {
     }
 
     fn reason_to_end(&mut self) -> Option<String> {
-        if !self.cores.handles.iter().all(Handle::is_running) {
+        if !self.exchange.cores.handles.iter().all(Handle::is_running) {
             return Some("a capture thread has ended".into());
         }
         if self.sight.is_removed() && self.port.is_bound_to_interface() {
@@ -411,7 +335,7 @@ impl<'a> Run<'a> {
 
     /// What the interface cannot show is an outage for the calls that are up.
     fn follow_interface(&mut self) {
-        let failing = self.cores.handles.iter().any(|handle| handle.lines.is_failing());
+        let failing = self.exchange.cores.handles.iter().any(|handle| handle.lines.is_failing());
         let mut changed = self.sight.look(failing, clock::capture_time());
         while let Some(state) = self.port.change() {
             changed |= self.sight.link(state, clock::capture_time());
@@ -451,12 +375,12 @@ impl<'a> Run<'a> {
             tracing::warn!("{} changes only with a restart", fixed.join(", "));
         }
         if self.config.seal {
-            self.conductor.seal_for(self.place.seals(&Config { seal: true, ..new.clone() })?);
+            self.exchange.conductor.seal_for(self.place.seals(&Config { seal: true, ..new.clone() })?);
         }
         self.alarms
             .reload(&self.place.scene(&Config { data: self.config.data.clone(), ..new.clone() }))?;
         self.port.configure(&Config { role: self.config.role, ..new.clone() })?;
-        self.conductor.engine.set_keep_unclaimed(new.keep_unclaimed);
+        self.exchange.conductor.engine.set_keep_unclaimed(new.keep_unclaimed);
         let Config {
             signalling_ports,
             certificates,
@@ -481,23 +405,22 @@ impl<'a> Run<'a> {
     /// Stops capturing, ends the calls that are up, finishes and stores everything.
     fn stop(mut self) -> Result<Outcome> {
         self.port.detach();
-        self.cores.handles.iter().for_each(|handle| handle.lines.stop());
-        while self.cores.is_running() {
+        self.exchange.cores.handles.iter().for_each(|handle| handle.lines.stop());
+        while self.exchange.cores.is_running() {
             if !self.turn() {
                 std::thread::sleep(NAP);
             }
         }
         self.wait_for_earlier();
-        let late = self.cores.take_over();
-        // The cores have told everything: nothing is held back any more.
-        while self.hear(Timestamp::MAX) || self.take_answers() {}
+        let late = self.exchange.cores.take_over();
+        self.exchange.hear_all();
         for report in late? {
-            self.conductor.engine.report(report);
+            self.exchange.conductor.engine.report(report);
         }
         self.note_losses();
         self.tell_troubles();
         self.alarms.ending();
-        if let Err(failure) = self.end_calls() {
+        if let Err(failure) = self.exchange.end_calls() {
             self.troubles.push(format!("a call could not be finished: {failure:#}"));
         }
         let ledger = self.ledger(true);
@@ -508,7 +431,7 @@ impl<'a> Run<'a> {
                 .push(format!("{failed} calls are not finished; the next run tries again"));
         }
         let is_all_stored = ledger.tally.failed == 0 && self.is_earlier_stored();
-        let Self { conductor, journals, cores, mut troubles, .. } = self;
+        let Self { exchange: Exchange { cores, conductor, .. }, journals, mut troubles, .. } = self;
         drop(cores);
         conductor.stop()?;
         for journal in journals {
@@ -519,14 +442,9 @@ impl<'a> Run<'a> {
         Ok(Outcome { ledger, troubles, is_all_stored })
     }
 
-    fn end_calls(&mut self) -> Result<()> {
-        let Self { conductor, past, cores, .. } = self;
-        conductor.end(EndReason::Interrupted, &mut past.beside(cores))
-    }
-
     fn ledger(&mut self, is_final: bool) -> LiveLedger {
-        let (mut frames, mut taps) = (self.notes.clone(), TapCounts::default());
-        for counted in self.cores.handles.iter().map(Handle::counted) {
+        let (mut frames, mut taps) = (self.exchange.notes.clone(), TapCounts::default());
+        for counted in self.exchange.cores.handles.iter().map(Handle::counted) {
             frames.add(&counted.ledger);
             taps.add(&counted.tap);
         }
@@ -540,12 +458,12 @@ impl<'a> Run<'a> {
             program: self.port.counters(),
             taps,
             cores: frames,
-            orders_refused: self.cores.refused(),
-            endpoints_refused: self.cores.endpoints_refused(),
-            totals: self.conductor.engine.totals(),
-            tally: self.conductor.tally().clone(),
+            orders_refused: self.exchange.cores.refused(),
+            endpoints_refused: self.exchange.cores.endpoints_refused(),
+            totals: self.exchange.conductor.engine.totals(),
+            tally: self.exchange.conductor.tally().clone(),
             outages: self.place.outages().all().into_iter().map(|it| it.told(shown)).collect(),
-            refused: self.conductor.engine.refused().map(|it| it.told(shown)).collect(),
+            refused: self.exchange.conductor.engine.refused().map(|it| it.told(shown)).collect(),
             is_final,
         }
     }

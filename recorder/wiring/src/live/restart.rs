@@ -8,15 +8,11 @@
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use anyhow::Result;
-use base::Timestamp;
-use dialog::EndReason;
 use journal::Recovered;
 
 use super::Run;
-use super::news::gather;
 use super::place::Place;
 use crate::alarms::AlarmId;
-use crate::outages::{Kind, Outage};
 use crate::recovery::Past;
 
 /// What earlier runs left, on its way.
@@ -70,14 +66,7 @@ impl Run<'_> {
 
     /// Tells the engine what the earlier runs saw.
     fn take_up(&mut self, recovered: Recovered) {
-        let mut past = Past::new(recovered);
-        let reader = self.place.journal().reader();
-        let Self { conductor, cores, pending, .. } = self;
-        let mut between = |cores: &mut _| {
-            gather(cores, pending);
-            cores.send_backlogs();
-        };
-        let replayed = past.replay(&reader, conductor, cores, &mut between);
+        let replayed = self.exchange.take_up(recovered, &self.place.journal().reader());
         self.earlier = Earlier::Known { all: replayed.is_ok() };
         if let Err(error) = replayed {
             let trouble =
@@ -87,34 +76,14 @@ impl Run<'_> {
         }
         let told = "what an earlier run left in the journal was taken up";
         self.alarms.board().happened(AlarmId::RecoveryRan, told.into());
-        let last = past.last();
-        self.past = past;
-        self.unseen(last);
+        if self.exchange.unseen(self.began_at, self.place.outages()) {
+            self.place.save_outages();
+        }
     }
 
     fn earlier_is_gone(&mut self) {
         self.earlier = Earlier::Gone;
         self.place.outages().forget_before(self.began_at);
-    }
-
-    /// Nothing was seen from `last` until this run began.
-    fn unseen(&mut self, last: Timestamp) {
-        if last > self.began_at {
-            tracing::warn!(
-                "the clock shows an earlier time than in the run before; its calls end where it was killed"
-            );
-            self.conductor.engine.end(EndReason::Interrupted);
-            self.obey();
-            self.conductor.engine.sweep();
-            self.obey();
-            self.conductor.engine.restart_clock(self.began_at);
-            return;
-        }
-        let (kind, from, until) = (Kind::Restart, last, self.began_at);
-        self.place.outages().add(Outage { kind, from, until });
-        self.place.save_outages();
-        self.conductor.engine.unseen(from, until);
-        self.obey();
     }
 
     /// Whether nothing that earlier runs left is needed, once everything has ended.
@@ -129,13 +98,13 @@ impl Run<'_> {
     /// Lets go of the earlier journal as soon as nothing in it is needed.
     pub(super) fn let_go_of_earlier(&mut self) {
         let known = matches!(self.earlier, Earlier::Known { all: true });
-        if !known || self.conductor.engine.needs_recovered() {
+        if !known || self.exchange.conductor.engine.needs_recovered() {
             return;
         }
         match self.place.journal().discard_earlier_runs() {
             Ok(_) => {
                 eprintln!("spanreel: an earlier run was killed; its calls are finished");
-                self.past = Past::default();
+                self.exchange.past = Past::default();
                 self.earlier_is_gone();
             }
             Err(error) => tracing::warn!("{error}"),

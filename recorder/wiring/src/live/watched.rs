@@ -25,7 +25,7 @@ pub(super) fn scene(config: &Config, data: &DataDir) -> Scene {
 impl Run<'_> {
     /// Shows the alarms what has been counted.
     pub(super) fn show_alarms(&mut self, ledger: &LiveLedger) {
-        let workers = self.cores.handles.iter();
+        let workers = self.exchange.cores.handles.iter();
         let workers = workers.map(|handle| (handle.lines.load(), handle.lines.fullest())).collect();
         let sample = Sample {
             interface: self.port.name.clone(),
@@ -38,7 +38,7 @@ impl Run<'_> {
             orders_refused: ledger.orders_refused + ledger.endpoints_refused,
             workers,
             calls: self.calls(ledger),
-            jobs_waiting: self.conductor.waiting() as u64,
+            jobs_waiting: self.exchange.conductor.waiting() as u64,
         };
         self.alarms.look(sample);
     }
@@ -48,7 +48,7 @@ impl Run<'_> {
         let heard = self.place.heard();
         let (media_packets, media_duplicates) = heard.packets();
         Calls {
-            open: self.conductor.engine.calls_open() as u64,
+            open: self.exchange.conductor.engine.calls_open() as u64,
             answered: totals.answered,
             without_media: totals.without_media,
             without_signalling: totals.without_signalling,

@@ -25,9 +25,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
-#[cfg(test)]
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use base::RecordingId;
@@ -135,6 +133,8 @@ pub(crate) struct Storage {
     standing: Arc<Standing>,
     to: Mutex<Option<Sender<Ready>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What the threads would do, if there are none.
+    steps: Option<Mutex<(Steps, Receiver<Ready>)>>,
     stopping: Arc<AtomicBool>,
     /// For questions; opened when the first is asked.
     catalog: Mutex<Option<Catalog>>,
@@ -172,7 +172,37 @@ impl Storage {
         let ours = Arc::clone(&standing);
         threads.push(thread("keeper", move || keeper(shelf, &ready, &to_spool, &ours, &place))?);
         let (to, threads) = (Mutex::new(Some(to)), Mutex::new(threads));
-        Ok(Arc::new(Self { places, standing, to, threads, stopping, catalog: Mutex::default() }))
+        let catalog = Mutex::default();
+        Ok(Arc::new(Self { places, standing, to, threads, steps: None, stopping, catalog }))
+    }
+
+    /// Without threads: [`Storage::step`] stores.
+    pub(crate) fn stepped(places: Places, standing: Arc<Standing>) -> Arc<Self> {
+        let (to, ready) = unbounded();
+        let steps = Some(Mutex::new((Steps::new(places.clone(), &standing), ready)));
+        Arc::new(Self {
+            places,
+            standing,
+            to: Mutex::new(Some(to)),
+            threads: Mutex::default(),
+            steps,
+            stopping: Arc::default(),
+            catalog: Mutex::default(),
+        })
+    }
+
+    /// Stores what has come, and sees to what could not be stored before. False if nothing had come.
+    pub(crate) fn step(&self) -> bool {
+        let Some(steps) = &self.steps else { return false };
+        let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let (steps, ready) = &mut *steps;
+        let batch: Vec<Ready> = ready.try_iter().take(BATCH_MAX).collect();
+        let any = !batch.is_empty();
+        if any {
+            steps.keep(batch, clock::instant());
+        }
+        steps.tend(clock::instant());
+        any
     }
 
     /// Stores a recording; whoever waits for it is told.
@@ -343,14 +373,12 @@ impl Spooler {
     }
 }
 
-/// A step at a time, for tests: what the keeper and the spooler do, on a clock of the test's.
-#[cfg(test)]
+/// A step at a time: what the keeper and the spooler do, on a clock of the caller's.
 pub(super) struct Steps {
     shelf: Shelf,
     spooler: Option<Spooler>,
 }
 
-#[cfg(test)]
 impl Steps {
     pub(super) fn new(places: Places, standing: &Arc<Standing>) -> Self {
         let spool = places.spool.as_ref().map(|path| {
@@ -365,6 +393,7 @@ impl Steps {
         Self { shelf: Shelf::new(places, spool, Arc::clone(standing)), spooler }
     }
 
+    #[cfg(test)]
     /// Recordings in the spool.
     pub(super) fn waiting(&self) -> usize {
         self.spooler.as_ref().map_or(0, |spooler| spooler.spool.len())

@@ -182,7 +182,7 @@ fn the_times_of_a_call_over_a_step_are_those_of_its_beginning() {
     for step in [HOUR, -HOUR] {
         let wall_clock = WallClock::default();
         let quality = Quality::of(None);
-        let mut look = |time, ahead| {
+        let look = |time, ahead| {
             let offsets = (UtcOffset::of(ahead), UtcOffset::of(0));
             assert!(wall_clock.look(time, offsets, &quality));
         };

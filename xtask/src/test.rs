@@ -1,12 +1,14 @@
 //! `cargo xtask test`: everything that CI runs.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
 
 use crate::shell::{self, cargo, has};
 
 /// The fuzz targets, one for each parser (`tests/fuzz`).
-const FUZZ_TARGETS: [&str; 7] =
-    ["capture_file", "frame", "sip", "sdp", "rtp", "segment", "envelope"];
+const FUZZ_TARGETS: [&str; 8] =
+    ["capture_file", "frame", "sip", "sdp", "rtp", "segment", "arena", "envelope"];
 /// How long each runs within the tests: enough to see that it works, not to find much.
 const FUZZ_SECONDS: u64 = 5;
 /// What `cargo fuzz` compiles with, as far as stable Rust takes it: coverage counters, no sanitizer.
@@ -62,19 +64,31 @@ pub(crate) fn fuzz(seconds: u64) -> Result<()> {
         cargo(),
         &[&build[..], &["--target", &*triple]].concat(),
     )?;
-    for name in FUZZ_TARGETS {
-        let corpus = folder.join("corpus").join(name);
-        std::fs::create_dir_all(&corpus)?;
-        let program = folder.join(&triple).join("debug").join(name);
-        let limit = format!("-max_total_time={seconds}");
-        let artifacts = format!("-artifact_prefix={shown}/{name}-");
-        let corpus = corpus.to_string_lossy();
-        shell::run(
-            program,
-            &[&*corpus, &*limit, &*artifacts, "-max_len=8192", "-print_final_stats=1"],
-        )?;
+    let programs = folder.join(triple).join("debug");
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    for names in FUZZ_TARGETS.chunks(cpus) {
+        at_once(names, |name| fuzz_target(name, &programs.join(name), &folder, seconds))?;
     }
     Ok(())
+}
+
+fn fuzz_target(name: &str, program: &Path, folder: &Path, seconds: u64) -> Result<()> {
+    let corpus = folder.join("corpus").join(name);
+    std::fs::create_dir_all(&corpus)?;
+    let limit = format!("-max_total_time={seconds}");
+    let artifacts = format!("-artifact_prefix={}/{name}-", folder.display());
+    let corpus = corpus.to_string_lossy();
+    shell::run(program, &[&*corpus, &*limit, &*artifacts, "-max_len=8192", "-print_final_stats=1"])
+}
+
+/// Does something for every name at the same time.
+fn at_once(names: &[&str], what: impl Fn(&str) -> Result<()> + Sync) -> Result<()> {
+    let what = &what;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = names.iter().map(|name| scope.spawn(move || what(name))).collect();
+        let results = running.into_iter().map(|it| it.join().map_err(|_| anyhow!("a panic"))?);
+        results.collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
 /// Licences, bans and sources of every dependency; advisories where their database can be had.

@@ -10,6 +10,7 @@ use journal::{Journal, JournalKey, Recovered, SourceId, WriterOptions};
 use media::{Layout, Params};
 use seal::Sha256Hasher;
 
+use super::clocks::Clocks;
 use super::memory::Memory;
 use super::watched;
 use crate::alarms::{Board, Scene};
@@ -30,6 +31,7 @@ const SPOOL_PART: u64 = 4;
 pub(super) struct Place {
     config: Config,
     data: DataDir,
+    clocks: Clocks,
     memory: Memory,
     journal: Journal,
     admission: Admission,
@@ -52,6 +54,7 @@ impl Place {
     /// A folder that cannot be made or written, another process that has it, keys that do not fit.
     pub(super) fn open(config: &Config) -> Result<Self> {
         let data = DataDir::create(&config.data)?;
+        let clocks = Clocks::begin(&data)?;
         let key = JournalKey::load_or_create(&data.journal_key())?;
         let memory = Memory::open(&config.data);
         let journal = open_journal(&data, key, config, &memory)?;
@@ -62,6 +65,7 @@ impl Place {
         let place = Self {
             config: config.clone(),
             data,
+            clocks,
             memory,
             journal,
             admission,
@@ -107,6 +111,11 @@ impl Place {
         self.memory.options()
     }
 
+    /// The clocks of this run.
+    pub(super) fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
     pub(super) fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -144,6 +153,7 @@ impl Place {
             .with_losses(self.losses())
             .with_heard(Arc::clone(&self.heard))
             .with_outages(Arc::clone(&self.outages))
+            .with_wall_clock(Arc::clone(self.clocks.wall_clock()))
             .watching(journals);
         let pool = Pool::new(finisher, Arc::clone(storage), threads)?;
         Ok(Conductor::new(Engine::new(config.keep_unclaimed), pool))
@@ -205,6 +215,7 @@ impl Place {
         let journal = open_journal(&data, key, &config, &memory)?;
         journal.discard_earlier_runs().context("everything is stored, but")?;
         memory.give_back();
+        data.forget_era();
         Ok(())
     }
 }

@@ -174,6 +174,14 @@ impl<const N: usize> Pool<N> {
         if available > spared { self.take() } else { None }
     }
 
+    /// How many of the buffers are in use, in percent.
+    pub(crate) fn used_percent(&self) -> u8 {
+        let free = self.free.len() + self.returned.len() + self.fresh.left();
+        let all = self.slab.count() as usize;
+        let used = all.saturating_sub(free);
+        u8::try_from(used.saturating_mul(100) / all.max(1)).unwrap_or(100)
+    }
+
     /// Takes a buffer back that was never handed over.
     pub(crate) fn give(&mut self, block: Block<N>) {
         self.free.push(block);

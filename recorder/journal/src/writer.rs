@@ -134,6 +134,12 @@ impl Writer {
         self.tail.pending()
     }
 
+    /// How many of the buffers for media are in use, in percent: open, one a flow, or on their way to the disk.
+    #[must_use]
+    pub fn memory_used_percent(&self) -> u8 {
+        self.small.used_percent()
+    }
+
     /// Appends a datagram to the flow `key`, which is opened if it is new. RTCP and whatever else comes to a
     /// media endpoint is appended alike.
     ///

@@ -7,7 +7,7 @@ use capture::{Frame, LinkType, write};
 use dialog::{EndReason, SipInput};
 use journal::{Journal, JournalKey, SourceId, WriterOptions};
 
-use super::{Command, Engine, FlowRef, Job, Report};
+use super::{Command, Engine, FlowRef, Job, Limit, Report};
 use crate::worker::{Seen, Surroundings, Worker};
 
 const ALICE: &str = "192.0.2.1";
@@ -494,4 +494,39 @@ fn rtp_from_random_ports_does_not_crowd_out_a_call() {
     scene.talk(60_000, 1, "203.0.113.9:20000", "192.0.2.9:7000", 0);
     assert_eq!(scene.worker.ledger().of(Outcome::Media), 201);
     assert_eq!(scene.jobs.len(), 1);
+}
+
+#[test]
+fn with_the_journals_memory_nearly_full_calls_that_are_up_stay_whole_and_new_ones_are_refused() {
+    let mut scene = Scene::new();
+    let options = WriterOptions { chunks_max: 20, ..WriterOptions::default() };
+    let (writer, _appender) = scene.journal.core(1, &options, Timestamp::ZERO).unwrap();
+    scene.worker = Worker::new(writer);
+    scene.set_up(0, "up", 40_000, 50_000);
+    let (alice, bob) = ((format!("{ALICE}:40000")), format!("{BOB}:50000"));
+    // Nobody writes: chunks of 4 KB fill, and none is free again.
+    let (mut packets, mut ms) = (0, 100);
+    while scene.worker.journal().memory_used_percent() <= 85 {
+        scene.talk(ms, 10, &alice, &bob, 0);
+        (packets, ms) = (packets + 10, ms + 200);
+    }
+    scene.engine.refuse_new(Some(Limit::JournalMemory));
+    scene.set_up(ms, "new", 41_000, 51_000);
+    scene.talk(ms + 50, 10, &alice, &bob, 0);
+    packets += 10;
+    scene.hang_up(ms + 300, "up");
+    scene.engine.advance(at(ms + 5_000));
+    scene.obey();
+    let job = scene.jobs.iter().find(|job| job.call.as_ref().is_some_and(|it| it.call_id == "up"));
+    assert_eq!(job.unwrap().claims.len(), 1);
+    assert!(
+        job.unwrap().call.as_ref().unwrap().ended.is_some_and(|(_, why)| why == EndReason::Bye)
+    );
+    assert_eq!(scene.worker.ledger().of(Outcome::Media), packets, "every packet is journaled");
+    let refused: Vec<_> = scene.engine.refused().map(|it| (&*it.call_id, it.reason)).collect();
+    assert_eq!(refused, [("new", Limit::JournalMemory)]);
+    assert_eq!(scene.engine.totals().refused, 1);
+    scene.engine.refuse_new(None);
+    scene.set_up(ms + 6_000, "later", 42_000, 52_000);
+    assert_eq!(scene.engine.calls_open(), 1, "taken again");
 }

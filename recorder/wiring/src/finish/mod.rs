@@ -229,7 +229,8 @@ impl Finisher {
         };
         let mut finished = finished.with_context(|| format!("recording {id}"))?;
         note_damage(&mut finished, packets);
-        let mut recording = metadata::recording(&subject, id, (start, ahead), &finished, &self.node);
+        let mut recording =
+            metadata::recording(&subject, id, (start, ahead), &finished, &self.node);
         let stop = recording.stop_time.moved(ahead.saturating_neg());
         recording.clock = self.wall_clock.of_call(start, stop);
         if let Some(fault) = fault {

@@ -165,6 +165,7 @@ impl<T: Tap> Core<T> {
 
     fn tick(&mut self, now: Timestamp) {
         self.worker.journal().seal_aged(now);
+        self.lines.set_memory(self.worker.journal().memory_used_percent());
         let looked = self.tap.look();
         self.lines.set_failing(looked.as_ref().is_err_and(|trouble| !is_of_link(trouble)));
         if let Err(trouble) = looked {

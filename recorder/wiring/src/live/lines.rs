@@ -78,6 +78,8 @@ pub(super) struct Lines {
     needed_from: AtomicU32,
     /// How much of its time the core works, in percent.
     load: AtomicU8,
+    /// How much of its journal's memory is in use, in percent.
+    memory: AtomicU8,
     stop: AtomicBool,
     failing: AtomicBool,
     counted: Mutex<Counted>,
@@ -103,6 +105,7 @@ impl Lines {
             progress: AtomicU64::new(0),
             needed_from: AtomicU32::new(0),
             load: AtomicU8::new(0),
+            memory: AtomicU8::new(0),
             stop: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             counted: Mutex::default(),
@@ -154,6 +157,14 @@ impl Lines {
 
     pub(super) fn load(&self) -> u8 {
         self.load.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_memory(&self, percent: u8) {
+        self.memory.store(percent, Ordering::Relaxed);
+    }
+
+    pub(super) fn memory(&self) -> u8 {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// How full the fullest ring is that the core fills, in percent.

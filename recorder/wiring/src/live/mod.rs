@@ -20,6 +20,7 @@ mod memory;
 mod news;
 mod place;
 mod port;
+mod pressure;
 mod restart;
 mod service;
 mod sight;
@@ -43,6 +44,7 @@ use self::exchange::Exchange;
 use self::lines::Lines;
 use self::place::Place;
 use self::port::{Port, Taps};
+use self::pressure::Pressure;
 use self::restart::Earlier;
 use self::service::{Notify, Wish, Wishes};
 use self::sight::Sight;
@@ -57,7 +59,7 @@ use crate::worker::Worker;
 /// How long the dialog thread sleeps when nothing came.
 const NAP: Duration = Duration::from_micros(500);
 /// How late a core may be before the others' news is no longer held back for it.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often cores, journals and the interface are looked at: losses are then known before a call that ended with
 /// them is finished, a second later.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -147,6 +149,7 @@ struct Run<'a> {
     began: Instant,
     look_due: Instant,
     sight: Sight,
+    pressure: Pressure,
     link_due: Instant,
     /// Up to when losses are known.
     counted_at: Timestamp,
@@ -194,6 +197,7 @@ impl<'a> Run<'a> {
             began: now,
             look_due: now,
             sight: Sight::new(Arc::clone(place.outages()), clock::capture_time()),
+            pressure: Pressure::default(),
             link_due: now,
             counted_at: clock::capture_time(),
             release_due: now + RELEASE_EVERY,
@@ -253,7 +257,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.look_due = now + LOOK_EVERY;
-        self.exchange.conductor.engine.refuse_new(self.place.admission().limit());
+        self.admit();
         self.note_losses();
         self.tell_troubles();
         if now >= self.release_due {
@@ -270,6 +274,14 @@ impl<'a> Run<'a> {
             return Err(());
         }
         Ok(())
+    }
+
+    /// Decides over new calls: whether there is room for them on the disk, and in the journal's memory.
+    fn admit(&mut self) {
+        let used = self.exchange.cores.handles.iter().map(|handle| handle.lines.memory()).max();
+        let memory = self.pressure.judge(used.unwrap_or(0), &self.alarms.board());
+        let limit = self.place.admission().limit().or(memory);
+        self.exchange.conductor.engine.refuse_new(limit);
     }
 
     /// Lets go of journal segments that nothing needs any more.
@@ -375,7 +387,9 @@ impl<'a> Run<'a> {
             tracing::warn!("{} changes only with a restart", fixed.join(", "));
         }
         if self.config.seal {
-            self.exchange.conductor.seal_for(self.place.seals(&Config { seal: true, ..new.clone() })?);
+            self.exchange
+                .conductor
+                .seal_for(self.place.seals(&Config { seal: true, ..new.clone() })?);
         }
         self.alarms
             .reload(&self.place.scene(&Config { data: self.config.data.clone(), ..new.clone() }))?;

@@ -10,6 +10,9 @@ use crate::reader::{ChunkRef, Reader};
 use crate::records::{SIGNALLING_RECORD_BYTES, SignallingMessage, SignallingRecords};
 use crate::recover::Recovered;
 
+/// How often a chunk that cannot be read is tried.
+const READ_TRIES: u32 = 8;
+
 impl Recovered {
     /// Calls `visit` with each SIP message and the core that received it: for each core in the order of
     /// arrival, across cores in the order of time. Holds one chunk per core in memory.
@@ -86,12 +89,28 @@ impl<'c> Messages<'c> {
                 return Ok(());
             };
             self.left = 0;
-            match reader.signalling(chunk, &mut self.chunk_bytes)? {
+            match read(chunk, reader, &mut self.chunk_bytes)? {
                 Ok(payload) => (self.rest, self.left) = (payload, chunk.records),
                 Err(damage) => damaged.push(damage),
             }
         }
         self.next = self.message().map(|message| message.time);
         Ok(())
+    }
+}
+
+/// Reads a chunk. A disk that fails for a moment is asked again: a call of which only a part is told would become
+/// another one.
+fn read(
+    chunk: &ChunkRef,
+    reader: &Reader,
+    bytes: &mut Vec<u8>,
+) -> Result<Result<Range<usize>, Damage>, ReadError> {
+    let mut tries = 1;
+    loop {
+        match reader.signalling(chunk, bytes) {
+            Err(ReadError::Io { .. }) if tries < READ_TRIES => tries += 1,
+            read => return read,
+        }
     }
 }

@@ -188,7 +188,9 @@ impl Sender<'_> {
             let bytes = udp(&from.party, &to.party, &rtp(&from.party, index, payload));
             self.send(sent, core, bytes, Cargo::Rtp(call, number, index));
             if self.chance.random_bool(self.network.noise) {
-                let bytes = udp(&from.party, &to.party.with_port(53), &payload[..20]);
+                // Not of RTP's version, or it would be a stream of its own.
+                let noise = [&[0], &payload[..20]].concat();
+                let bytes = udp(&from.party, &to.party.with_port(53), &noise);
                 self.send(sent, core, bytes, Cargo::Noise);
             }
         }

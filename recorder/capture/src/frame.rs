@@ -84,11 +84,24 @@ pub enum Poll {
 /// Takes frames. A source that knows which come tells of each some frames before its turn.
 pub trait Taker {
     /// This frame comes soon, at most some dozens after: what it needs can be fetched meanwhile. Not all are told
-    /// of, and some twice; its number is not known yet.
+    /// of, and some twice; its number may not be known yet.
     fn ahead(&mut self, frame: &Frame<'_>);
 
     /// Its turn.
     fn take(&mut self, frame: &Frame<'_>);
+}
+
+/// Takes frames without being told before.
+pub(crate) struct Unprepared<'f, F>(pub(crate) &'f mut F);
+
+impl<F: FnMut(Frame<'_>)> Taker for Unprepared<'_, F> {
+    #[inline]
+    fn ahead(&mut self, _: &Frame<'_>) {}
+
+    #[inline]
+    fn take(&mut self, frame: &Frame<'_>) {
+        (self.0)(*frame);
+    }
 }
 
 /// Where frames come from: a capture file, several of them, or a network interface.

@@ -14,7 +14,8 @@ use base::Timestamp;
 use base::limits::CAPTURE_FILES_OPEN_MAX;
 
 use crate::file::{Progress, Run};
-use crate::{CaptureError, FileSource, Frame, Poll, Source};
+use crate::frame::Unprepared;
+use crate::{CaptureError, FileSource, Frame, Poll, Source, Taker};
 
 /// What is read of each file to learn its first time.
 const SCAN_WINDOW_BYTES: usize = 4 * 1024;
@@ -79,7 +80,7 @@ impl Merged {
     fn add(&mut self, path: &Path) -> Result<(), CaptureError> {
         let mut reader = FileSource::open_with_window(path, SCAN_WINDOW_BYTES)?;
         let total_bytes = reader.progress().total_bytes;
-        let reading = match reader.run(None, &mut |_| {}) {
+        let reading = match reader.run(None, &mut Unprepared(&mut |_: Frame<'_>| {})) {
             Ok(Run::Later(time)) => {
                 self.waiting.push(Reverse((time, self.files.len())));
                 // What is no regular file, such as a pipe, cannot be opened a second time.
@@ -125,11 +126,7 @@ impl Merged {
     }
 
     /// Reads on in the file at `index` while it is its turn.
-    fn run(
-        &mut self,
-        index: usize,
-        on_frame: &mut impl FnMut(Frame<'_>),
-    ) -> Result<Run, CaptureError> {
+    fn run(&mut self, index: usize, taker: &mut impl Taker) -> Result<Run, CaptureError> {
         let until = self.turn_of(index);
         let Some(Entry { path, reading, .. }) = self.files.get_mut(index) else {
             return Ok(Run::End);
@@ -142,7 +139,7 @@ impl Merged {
             self.open += 1;
         }
         match reading {
-            Reading::Open(reader) => reader.run(Some(until), on_frame),
+            Reading::Open(reader) => reader.run(Some(until), taker),
             Reading::Unopened | Reading::Done => Ok(Run::End),
         }
     }
@@ -156,12 +153,12 @@ impl Merged {
     }
 
     /// Reads on in the file whose turn it is; how many frames that gave, or `None` if all files are done.
-    fn step(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Option<usize> {
+    fn step(&mut self, taker: &mut impl Taker) -> Option<usize> {
         if self.current.is_none() {
             self.current = self.waiting.pop().map(|Reverse((_, index))| index);
         }
         let index = self.current?;
-        match self.run(index, on_frame) {
+        match self.run(index, taker) {
             Ok(Run::Frames(frames)) => return Some(frames),
             Ok(Run::Later(time)) => {
                 self.waiting.push(Reverse((time, index)));
@@ -179,9 +176,13 @@ impl Merged {
 
 impl Source for Merged {
     fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
+        self.poll_ahead(&mut Unprepared(on_frame))
+    }
+
+    fn poll_ahead(&mut self, taker: &mut impl Taker) -> Result<Poll, CaptureError> {
         let mut frames = 0;
         while frames < POLL_FRAMES {
-            match self.step(on_frame) {
+            match self.step(taker) {
                 Some(more) => frames += more,
                 None => break,
             }

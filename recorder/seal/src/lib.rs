@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - A content key is drawn for one file, wrapped for every recipient, and forgotten.
-//! - Whatever leaves [`open`] was authenticated whole before the first byte of it was decrypted.
+//! - Nothing leaves [`open`] before all of it is authenticated; what is not is wiped.
 //! - A signature is accepted only in the one byte sequence that this crate itself would have written for
 //!   its certificate, time and content: no byte of it can change unnoticed.
 //! - Key material is zeroed when dropped: ours by `zeroize`, the library's by AWS-LC.

@@ -13,8 +13,9 @@ use journal::{Appender, JournalError, JournalState};
 
 use crate::clock;
 
-/// How long the thread sleeps when nothing is sealed.
-const NAP: Duration = Duration::from_micros(500);
+/// How long the thread sleeps when nothing is sealed. What comes meanwhile is written together: shorter naps cost
+/// wake-ups, and small writes.
+const NAP: Duration = Duration::from_millis(2);
 /// How long it waits after an error, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -125,7 +126,11 @@ impl Shared {
         let (mut pause, mut last_try) = (PAUSE_MIN, None);
         loop {
             let stop = self.stop.load(Ordering::Acquire);
-            let turn = turn(&mut appender, self.needed_from.load(Ordering::Relaxed));
+            let needed_from = self.needed_from.load(Ordering::Relaxed);
+            let turn = match self.persistent {
+                true => turn(&mut appender, needed_from),
+                false => turn_of_replay(&mut appender, needed_from),
+            };
             self.tell(&appender);
             match turn {
                 Ok(0) if stop => return,
@@ -162,6 +167,13 @@ impl Shared {
 pub(crate) fn turn(appender: &mut Appender, needed_from: u32) -> Result<usize, JournalError> {
     let written = appender.write()?;
     appender.commit(clock::capture_time())?;
+    appender.release_before(needed_from)?;
+    Ok(written.chunks)
+}
+
+/// The same without flushing: after a power cut, a replay is started again.
+fn turn_of_replay(appender: &mut Appender, needed_from: u32) -> Result<usize, JournalError> {
+    let written = appender.write()?;
     appender.release_before(needed_from)?;
     Ok(written.chunks)
 }

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use base::ledger::Note;
 use base::{Endpoint, Ledger, Timestamp};
 use capture::pace::Pacer;
-use capture::{Frame, Merged, Poll, Source as _};
+use capture::{Frame, Merged, Poll, Source as _, Taker};
 use dialog::{EndReason, Handled, SipInput};
 
 use crate::clock;
@@ -27,6 +27,12 @@ pub(crate) const CORE: u8 = 0;
 const SEAL_EVERY: Duration = Duration::from_millis(250);
 /// How often the journal is asked to let go of what is finished, on the capture clock.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
+
+/// Chunks that may wait for the journal's thread: 16 MiB. With more, memory is taken that was never used, for buffers
+/// that come back out of every cache.
+const PENDING_MAX: usize = 4_096;
+/// How long reading waits when there are more.
+const PENDING_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a replay came to.
 #[derive(Debug)]
@@ -64,13 +70,14 @@ impl Replay {
         let progress = Progress::bytes(source.progress().total_bytes.unwrap_or(0), "reading");
         let mut errors = Vec::new();
         loop {
-            match source.poll(&mut |frame| self.frame(&frame)) {
+            match source.poll_ahead(&mut self) {
                 Ok(Poll::End) => break,
                 Ok(Poll::Frames(_) | Poll::Idle) => {}
                 Err(error) => errors.push(error.into()),
             }
             progress.at(source.progress().read_bytes);
             self.conductor.collect(false);
+            self.core.let_journal_catch_up();
             self.check()?;
         }
         progress.done();
@@ -95,20 +102,6 @@ impl Replay {
         }
     }
 
-    #[inline]
-    fn frame(&mut self, frame: &Frame<'_>) {
-        if let Some(pacer) = &mut self.pacer {
-            wait(pacer.wait(frame.time, self.began.elapsed()));
-        }
-        if frame.time >= self.conductor.engine.due() {
-            self.tick(frame.time);
-        }
-        self.core.frame(frame, &mut self.conductor.engine);
-        if self.conductor.engine.has_commands() {
-            self.conductor.obey(&mut self.core);
-        }
-    }
-
     #[cold]
     fn tick(&mut self, time: Timestamp) {
         self.conductor.engine.advance(time);
@@ -124,6 +117,27 @@ impl Replay {
         self.core.finish(&mut self.conductor.engine);
         let ended = self.conductor.end(EndReason::CaptureEnd, &mut self.core);
         self.check().and(ended)
+    }
+}
+
+impl Taker for Replay {
+    #[inline]
+    fn ahead(&mut self, frame: &Frame<'_>) {
+        self.core.worker.ahead(frame);
+    }
+
+    #[inline]
+    fn take(&mut self, frame: &Frame<'_>) {
+        if let Some(pacer) = &mut self.pacer {
+            wait(pacer.wait(frame.time, self.began.elapsed()));
+        }
+        if frame.time >= self.conductor.engine.due() {
+            self.tick(frame.time);
+        }
+        self.core.frame(frame, &mut self.conductor.engine);
+        if self.conductor.engine.has_commands() {
+            self.conductor.obey(&mut self.core);
+        }
     }
 }
 
@@ -151,6 +165,12 @@ impl Core {
         self.worker.finish(&mut surroundings);
         self.worker.note(Note::SipMalformed, surroundings.malformed);
         self.worker.note(Note::SipTableFull, surroundings.full);
+    }
+
+    fn let_journal_catch_up(&mut self) {
+        while self.worker.journal().pending() > PENDING_MAX && !self.journal.has_failed() {
+            std::thread::sleep(PENDING_PAUSE);
+        }
     }
 
     fn seal_aged(&mut self, time: Timestamp) {

@@ -24,7 +24,8 @@ use self::netmon::NetMon;
 use self::pcap::Pcap;
 use self::pcapng::Pcapng;
 use self::records::{Fault, Pass, Stop, pass};
-use crate::{CaptureError, Frame, Poll, Source};
+use crate::frame::Unprepared;
+use crate::{CaptureError, Frame, Poll, Source, Taker};
 
 /// A capture file on disk.
 pub type FileSource = Reader<File>;
@@ -121,10 +122,10 @@ impl<R: Read> Reader<R> {
     pub(crate) fn run(
         &mut self,
         until: Option<Timestamp>,
-        on_frame: &mut impl FnMut(Frame<'_>),
+        taker: &mut impl Taker,
     ) -> Result<Run, CaptureError> {
         while !self.ended {
-            let Pass { used, frames, stop } = self.pass(until, on_frame);
+            let Pass { used, frames, stop } = self.pass(until, taker);
             self.buffer.consume(used);
             self.place.frames += frames as u64;
             // A pass that handed over frames and met an obstacle meets it again, as its first, the next time.
@@ -162,13 +163,13 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn pass(&mut self, until: Option<Timestamp>, on_frame: &mut impl FnMut(Frame<'_>)) -> Pass {
+    fn pass(&mut self, until: Option<Timestamp>, taker: &mut impl Taker) -> Pass {
         let (bytes, number) = (self.buffer.pending(), self.place.frames);
         match &mut self.format {
-            Format::Pcap(pcap) => pass(pcap, bytes, until, number, on_frame),
-            Format::Pcapng(pcapng) => pass(pcapng, bytes, until, number, on_frame),
-            Format::Erf(erf) => pass(erf, bytes, until, number, on_frame),
-            Format::NetMon(netmon) => pass(netmon, bytes, until, number, on_frame),
+            Format::Pcap(pcap) => pass(pcap, bytes, until, number, taker),
+            Format::Pcapng(pcapng) => pass(pcapng, bytes, until, number, taker),
+            Format::Erf(erf) => pass(erf, bytes, until, number, taker),
+            Format::NetMon(netmon) => pass(netmon, bytes, until, number, taker),
         }
     }
 }
@@ -176,7 +177,12 @@ impl<R: Read> Reader<R> {
 impl<R: Read> Source for Reader<R> {
     #[inline]
     fn poll(&mut self, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<Poll, CaptureError> {
-        Ok(match self.run(Some(Timestamp::MAX), on_frame)? {
+        self.poll_ahead(&mut Unprepared(on_frame))
+    }
+
+    #[inline]
+    fn poll_ahead(&mut self, taker: &mut impl Taker) -> Result<Poll, CaptureError> {
+        Ok(match self.run(Some(Timestamp::MAX), taker)? {
             Run::Frames(frames) => Poll::Frames(frames),
             Run::Later(_) | Run::End => Poll::End,
         })

@@ -4,10 +4,13 @@ use base::Timestamp;
 use base::limits::{CAPTURE_RECORD_BYTES_MAX, FRAME_BYTES_MAX};
 
 use super::erf;
-use crate::{Frame, LinkType};
+use crate::{Frame, LinkType, Taker};
 
 /// Frames handed over by one pass. Large enough that what a pass costs does not show.
 const PASS_FRAMES_MAX: usize = 1_024;
+/// How many frames before its turn one is told of: enough to fetch, one after the other, the three places in
+/// memory that a packet leads to (`journal`).
+const AHEAD_FRAMES: usize = 12;
 
 /// A file format: it takes a file apart into records.
 pub(super) trait Records {
@@ -79,10 +82,11 @@ pub(super) fn pass(
     bytes: &[u8],
     until: Option<Timestamp>,
     number: u64,
-    on_frame: &mut impl FnMut(Frame<'_>),
+    taker: &mut impl Taker,
 ) -> Pass {
     let mut rest = bytes;
     let mut frames = 0;
+    let mut coming = Coming::default();
     let stop = loop {
         match records.next(rest) {
             Next::Frame(frame, after) => {
@@ -92,7 +96,11 @@ pub(super) fn pass(
                 frames += 1;
                 rest = after;
                 let number = number + frames as u64;
-                on_frame(erf::peel(Frame { number, ..frame }));
+                let frame = erf::peel(Frame { number, ..frame });
+                taker.ahead(&frame);
+                if let Some(due) = coming.exchange(Some(frame)) {
+                    taker.take(&due);
+                }
                 if frames == PASS_FRAMES_MAX {
                     break Stop::Batch;
                 }
@@ -106,7 +114,25 @@ pub(super) fn pass(
             Next::Fault(fault) => break Stop::Fault(fault),
         }
     };
+    (0..AHEAD_FRAMES).filter_map(|_| coming.exchange(None)).for_each(|due| taker.take(&due));
     Pass { used: bytes.len() - rest.len(), frames, stop }
+}
+
+/// Frames whose turn comes soon.
+#[derive(Default)]
+struct Coming<'a> {
+    frames: [Option<Frame<'a>>; AHEAD_FRAMES],
+    at: usize,
+}
+
+impl<'a> Coming<'a> {
+    /// Puts a frame where the oldest was, whose turn it is.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the place is kept within the ring")]
+    fn exchange(&mut self, frame: Option<Frame<'a>>) -> Option<Frame<'a>> {
+        self.at = (self.at + 1) % AHEAD_FRAMES;
+        std::mem::replace(&mut self.frames[self.at], frame)
+    }
 }
 
 /// The frame of a record, before it is numbered.

@@ -1,10 +1,11 @@
 //! Frames as they were seen, to be compared.
 
+use std::collections::VecDeque;
 use std::io::Read;
 
 use base::Timestamp;
 use capture::file::Reader;
-use capture::{CaptureError, Frame, LinkType, Poll, Source};
+use capture::{CaptureError, Frame, LinkType, Poll, Source, Taker};
 
 /// A frame that outlives its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,23 +24,45 @@ impl From<Frame<'_>> for Seen {
     }
 }
 
+/// Takes every frame, and knows that it was told of before, as it is.
+#[derive(Default)]
+struct Prepared {
+    frames: Vec<Seen>,
+    coming: VecDeque<Seen>,
+}
+
+impl Taker for Prepared {
+    fn ahead(&mut self, frame: &Frame<'_>) {
+        self.coming.push_back((*frame).into());
+    }
+
+    fn take(&mut self, frame: &Frame<'_>) {
+        let frame = (*frame).into();
+        assert_eq!(self.coming.pop_front().as_ref(), Some(&frame));
+        self.frames.push(frame);
+    }
+}
+
 /// Polls to the end: every frame, and every error.
 pub(crate) fn drain(source: &mut impl Source) -> (Vec<Seen>, Vec<CaptureError>) {
-    let (mut frames, mut errors) = (Vec::new(), Vec::new());
+    let (mut taker, mut errors) = (Prepared::default(), Vec::new());
     loop {
-        let before = frames.len();
-        match source.poll(&mut |frame| frames.push(frame.into())) {
-            Ok(Poll::Frames(count)) => assert!(count > 0 && frames.len() == before + count),
+        let before = taker.frames.len();
+        match source.poll_ahead(&mut taker) {
+            Ok(Poll::Frames(count)) => {
+                assert!(count > 0 && taker.frames.len() == before + count);
+            }
             Ok(Poll::End) => break,
             Ok(Poll::Idle) => panic!("a file is never idle"),
             Err(error) => {
-                assert_eq!(frames.len(), before, "an error comes after the frames before it");
+                assert_eq!(taker.frames.len(), before, "an error comes after the frames before it");
                 errors.push(error);
             }
         }
     }
     assert!(matches!(source.poll(&mut |_| ()), Ok(Poll::End)), "the end is the end");
-    (frames, errors)
+    assert_eq!(taker.coming, [], "whoever is told of has a turn");
+    (taker.frames, errors)
 }
 
 /// Everything in `input`, and how it ended.

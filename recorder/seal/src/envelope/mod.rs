@@ -18,7 +18,7 @@ mod layout;
 mod open;
 mod seal;
 
-use aes_gcm::{Aes256Gcm, KeyInit as _};
+use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use zeroize::Zeroizing;
 
 pub use open::{OpenError, open, recipients};
@@ -34,8 +34,9 @@ const TAG_BYTES: usize = 16;
 /// The key of one file.
 pub(crate) type ContentKey = Zeroizing<[u8; CONTENT_KEY_BYTES]>;
 
-fn cipher(key: &ContentKey) -> Aes256Gcm {
-    Aes256Gcm::new((&**key).into())
+/// Never `None`: the key has the length that it is to have.
+fn cipher(key: &ContentKey) -> Option<LessSafeKey> {
+    UnboundKey::new(&AES_256_GCM, key.as_slice()).ok().map(LessSafeKey::new)
 }
 
 #[cfg(test)]

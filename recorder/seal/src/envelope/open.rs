@@ -1,7 +1,6 @@
 //! Opening.
 
-use aes_gcm::AeadInOut as _;
-use aes_gcm::aead::inout::InOutBuf;
+use aws_lc_rs::aead::{Aad, Nonce};
 use cms::cert::IssuerAndSerialNumber;
 use cms::enveloped_data::{
     KeyAgreeRecipientIdentifier, KeyAgreeRecipientInfo, KeyTransRecipientInfo, RecipientIdentifier,
@@ -39,10 +38,11 @@ pub enum OpenError {
 pub fn open(cms: &[u8], key: &PrivateKey) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let parts = layout::parse(cms).map_err(OpenError::NotSealed)?;
     let content_key = content_key(&parts, key)?;
-    let mut plain = Zeroizing::new(vec![0; parts.ciphertext.len()]);
-    let place = InOutBuf::new(parts.ciphertext, &mut plain).map_err(|_| OpenError::Altered)?;
-    cipher(&content_key)
-        .decrypt_inout_detached((&parts.nonce).into(), b"", place, (&parts.tag).into())
+    let cipher = cipher(&content_key).ok_or(OpenError::Altered)?;
+    let mut plain = Zeroizing::new(parts.ciphertext.to_vec());
+    let nonce = Nonce::assume_unique_for_key(parts.nonce);
+    cipher
+        .open_in_place_separate_tag(nonce, Aad::empty(), &parts.tag, &mut plain)
         .map_err(|_| OpenError::Altered)?;
     Ok(plain)
 }

@@ -1,7 +1,6 @@
 //! Sealing.
 
-use aes_gcm::AeadInOut as _;
-use aes_gcm::aead::inout::InOutBuf;
+use aws_lc_rs::aead::{Aad, Nonce};
 use base::limits;
 use cms::enveloped_data::RecipientInfo;
 use zeroize::Zeroizing;
@@ -86,8 +85,7 @@ fn wrap(recipient: &Recipient, content_key: &ContentKey) -> Option<RecipientInfo
     }
 }
 
-/// Encrypts from `plain` straight into its place in the output. `None` if a length does not fit, which
-/// the limit rules out.
+/// Encrypts `plain` in its place in the output. `None` if a length does not fit, which the limit rules out.
 fn encrypt(
     plain: &[u8],
     content_key: &ContentKey,
@@ -96,13 +94,12 @@ fn encrypt(
 ) -> Option<Vec<u8>> {
     let head = layout::head(recipients, nonce, plain.len()).ok()?;
     let tail_len = layout::tail(&[0; TAG_BYTES]).ok()?.len();
-    // Zeroed by the allocator, which has it from the system so for large files.
-    let mut out = vec![0; head.len() + plain.len() + tail_len];
-    let (head_place, rest) = out.split_at_mut_checked(head.len())?;
-    let (place, tail_place) = rest.split_at_mut_checked(plain.len())?;
-    head_place.copy_from_slice(&head);
-    let place = InOutBuf::new(plain, place).ok()?;
-    let tag = cipher(content_key).encrypt_inout_detached(nonce.into(), b"", place).ok()?;
-    tail_place.copy_from_slice(&layout::tail(&tag.into()).ok()?);
+    let mut out = Vec::with_capacity(head.len() + plain.len() + tail_len);
+    out.extend_from_slice(&head);
+    out.extend_from_slice(plain);
+    let place = out.get_mut(head.len()..)?;
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let tag = cipher(content_key)?.seal_in_place_separate_tag(nonce, Aad::empty(), place).ok()?;
+    out.extend_from_slice(&layout::tail(tag.as_ref().try_into().ok()?).ok()?);
     Some(out)
 }

@@ -104,12 +104,18 @@ impl Exchange {
     ///
     /// # Errors
     /// Not all of it could be read; what could is told.
-    pub(super) fn take_up(&mut self, recovered: Recovered, reader: &Reader) -> Result<()> {
+    pub(super) fn take_up(
+        &mut self,
+        recovered: Recovered,
+        reader: &Reader,
+        alive: &mut dyn FnMut(),
+    ) -> Result<()> {
         let mut past = Past::new(recovered);
         let Self { conductor, cores, pending, .. } = self;
         let mut between = |cores: &mut _| {
             gather(cores, pending);
             cores.send_backlogs();
+            alive();
         };
         let replayed = past.replay(reader, conductor, cores, &mut between);
         self.past = past;

@@ -220,7 +220,7 @@ impl Machine {
     pub fn dialog(&mut self) {
         let now = clock::now();
         if let Some(Earlier::Read(recovered)) = self.earlier.take() {
-            let taken_up = self.exchange.take_up(recovered, &self.journal.reader());
+            let taken_up = self.exchange.take_up(recovered, &self.journal.reader(), &mut || {});
             self.earlier = Some(Earlier::Known { all: taken_up.is_ok() });
             if let Err(error) = taken_up {
                 tracing::error!("not all of an earlier run's journal could be read: {error:#}");

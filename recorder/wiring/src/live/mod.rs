@@ -149,6 +149,7 @@ struct Run<'a> {
     began: Instant,
     look_due: Instant,
     sight: Sight,
+    notify: Notify,
     pressure: Pressure,
     link_due: Instant,
     /// Up to when losses are known.
@@ -197,6 +198,7 @@ impl<'a> Run<'a> {
             began: now,
             look_due: now,
             sight: Sight::new(Arc::clone(place.outages()), clock::capture_time()),
+            notify: Notify::new(),
             pressure: Pressure::default(),
             link_due: now,
             counted_at: clock::capture_time(),
@@ -210,16 +212,15 @@ impl<'a> Run<'a> {
         mut wishes: Wishes,
         reread: &dyn Fn() -> Result<Config>,
     ) -> Result<Outcome> {
-        let mut notify = Notify::new();
-        notify.tell("READY=1");
+        self.notify.tell("READY=1");
         loop {
             let busy = self.turn();
             match wishes.next() {
                 Some(Wish::Stop) => break,
                 Some(Wish::Reload) => {
-                    notify.reloading();
+                    self.notify.reloading();
                     self.reload(reread);
-                    notify.tell("READY=1");
+                    self.notify.tell("READY=1");
                 }
                 Some(Wish::Ledger) => eprintln!("{}\n{}", self.ledger(false), self.alarms),
                 None => {}
@@ -227,12 +228,12 @@ impl<'a> Run<'a> {
             if self.look().is_err() {
                 break;
             }
-            notify.alive();
+            self.notify.alive();
             if !busy {
                 std::thread::sleep(NAP);
             }
         }
-        notify.tell("STOPPING=1");
+        self.notify.tell("STOPPING=1");
         self.stop()
     }
 

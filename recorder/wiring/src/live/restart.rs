@@ -66,7 +66,13 @@ impl Run<'_> {
 
     /// Tells the engine what the earlier runs saw.
     fn take_up(&mut self, recovered: Recovered) {
-        let replayed = self.exchange.take_up(recovered, &self.place.journal().reader());
+        let Self { exchange, place, notify, .. } = self;
+        // This thread is busy with it as long as it takes: signals wait, the watchdog and the clocks do not.
+        let mut alive = || {
+            notify.alive();
+            place.clocks().look();
+        };
+        let replayed = exchange.take_up(recovered, &place.journal().reader(), &mut alive);
         self.earlier = Earlier::Known { all: replayed.is_ok() };
         if let Err(error) = replayed {
             let trouble =

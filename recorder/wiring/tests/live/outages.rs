@@ -43,6 +43,52 @@ fn an_interface_that_goes_down_and_comes_back_by_xdp() {
     twice("xdp", down_and_up);
 }
 
+/// Calls are up while the interface goes down and comes back: each has a gap of that kind and about that length on
+/// both sides, and is whole otherwise.
+#[expect(clippy::disallowed_methods, reason = "calls go on meanwhile")]
+fn down_in_mid_call(mode: &'static str) {
+    const DOWN: Duration = Duration::from_secs(2);
+    with_wire(move || {
+        let rig = Rig::new(3, 10);
+        let recorder = rig.start(&["--mode", mode]);
+        let capture = rig.capture();
+        let calls = std::thread::spawn(move || play(&capture));
+        std::thread::sleep(Duration::from_secs(4));
+        ip(&["link", "set", SPAN, "down"]);
+        std::thread::sleep(DOWN);
+        ip(&["link", "set", SPAN, "up"]);
+        calls.join().unwrap();
+        eventually("the calls", || rig.list().len() == rig.truth.len());
+        let ledger = recorder.stop();
+        assert_nothing_lost(&ledger);
+        for recording in rig.list() {
+            assert!(!recording.complete && recording.end_reason == "BYE", "{recording:?}");
+            let reasons = recording.incomplete_reasons.join("; ");
+            assert!(reasons.contains("the interface was down for"), "{reasons}");
+            let gaps = &recording.gaps;
+            assert_eq!(gaps.len(), 2, "one a side: {gaps:?}");
+            for gap in gaps {
+                assert_eq!(gap.reason, "interfaceDown");
+                // A busy machine takes its time over `ip`; it never is down shorter.
+                assert!(gap.duration >= 1_900.0 && gap.duration < 5_000.0, "{gap:?}");
+            }
+            let clock = recording.clock.as_ref().unwrap();
+            assert!(clock.offset_nanoseconds.abs() < 1_000_000_000 && clock.steps.is_empty());
+        }
+        rig.verify();
+    });
+}
+
+#[test]
+fn an_interface_that_is_down_in_mid_call_by_packet_socket() {
+    down_in_mid_call("packet");
+}
+
+#[test]
+fn an_interface_that_is_down_in_mid_call_by_xdp() {
+    down_in_mid_call("xdp");
+}
+
 #[test]
 fn an_interface_that_is_removed_and_made_anew() {
     twice("packet", |rig| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{Data, is_root, names, program, read, run, synth, tell};
+use crate::harness::{Data, is_root, names, program, read, run, spanreel, synth, tell};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -68,6 +68,25 @@ fn a_folder_that_cannot_be_written_is_named() {
     for out in [file.join("out"), "/proc/spanreel".into()] {
         run(&["replay", text(&capture), "--out", text(&out)]).fails_naming(&[text(&out)]);
     }
+}
+
+/// Its log is on a full disk: what it has to say about a capture that is cut off cannot be written.
+#[test]
+fn what_nobody_can_hear_stops_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = synth(&folder, &["--calls", "3", "--seconds", "2"]);
+    let bytes = read(&capture);
+    std::fs::write(&capture, &bytes[..bytes.len() - 7]).unwrap();
+    let data = Data::new();
+    let status = std::process::Command::new(spanreel())
+        .args(["--verbose", "replay", text(&capture), "--out", text(&data.path())])
+        .stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    // Of a panic it would be 101.
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(data.list().len(), 3);
 }
 
 #[test]

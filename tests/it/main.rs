@@ -25,6 +25,8 @@ mod power;
 #[cfg(test)]
 mod rtp;
 #[cfg(test)]
+mod specification;
+#[cfg(test)]
 mod tamper;
 #[cfg(test)]
 mod torture;

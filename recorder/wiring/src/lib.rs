@@ -4,6 +4,7 @@
 //! is sans-I/O; `replay` drives it from capture files, `live` from a network interface. Invariant: only this crate starts threads and reads
 //! clocks.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod alarms;
 mod cli;
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
         Ok(Verdict::Bad) => ExitCode::FAILURE,
         Err(error) if output::reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("spanreel: {error:#}");
+            crate::output::say(format_args!("spanreel: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -57,5 +58,7 @@ fn log(verbose: bool) {
     let default = if verbose { "info" } else { "warn" };
     let filter =
         EnvFilter::try_from_env("SPANREEL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A log that cannot be written is no reason to panic.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.log_internal_errors(false).init();
 }

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     }
     let trouble = trouble(&state);
     if let Some(trouble) = &trouble {
-        eprintln!("spanreel: {trouble}");
+        crate::output::say(format_args!("spanreel: {trouble}"));
     }
     Ok(if trouble.is_none() { Verdict::Done } else { Verdict::Bad })
 }

@@ -74,11 +74,11 @@ fn rebuild(data: &DataDir, arguments: &List) -> Result<bool> {
     let Rebuilt { recordings, problems } =
         catalog::rebuild(&data.catalog(), &data.recordings(), open)?;
     for problem in &problems {
-        eprintln!("spanreel: not in the catalog: {problem}");
+        crate::output::say(format_args!("spanreel: not in the catalog: {problem}"));
     }
-    eprintln!(
+    crate::output::say(format_args!(
         "spanreel: the catalog was made anew: {recordings} recordings, {} left out",
         problems.len()
-    );
+    ));
     Ok(problems.is_empty())
 }

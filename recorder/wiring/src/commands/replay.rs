@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     Journal::open(&data.journal(), key, source)?.discard_earlier_runs()?;
     tell(&replayed, arguments, began.elapsed())?;
     for error in &replayed.errors {
-        eprintln!("spanreel: {error:#}; what came before it is finished");
+        crate::output::say(format_args!("spanreel: {error:#}; what came before it is finished"));
     }
     Ok(if replayed.errors.is_empty() { Verdict::Done } else { Verdict::Bad })
 }
@@ -70,10 +70,10 @@ fn recover(
         let mut conductor = conductor(Vec::new())?;
         recovery::run(recovered, &journal.reader(), &mut conductor)?;
         let (_, tally) = conductor.stop()?;
-        eprintln!(
+        crate::output::say(format_args!(
             "spanreel: an earlier run was stopped before its end; {} recordings were made of its journal",
             tally.recorded
-        );
+        ));
     }
     journal.discard_earlier_runs()?;
     Ok(())

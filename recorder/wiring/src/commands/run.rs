@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
         tell(&outcome.ledger, &config)?;
     }
     for trouble in &outcome.troubles {
-        eprintln!("spanreel: {trouble}");
+        crate::output::say(format_args!("spanreel: {trouble}"));
     }
     Ok(if outcome.troubles.is_empty() { Verdict::Done } else { Verdict::Bad })
 }

@@ -103,7 +103,7 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let wishes = Wishes::new()?;
     place.clocks().look();
     let (port, taps) = Port::open(config)?;
-    eprintln!("spanreel: recording {}: {}", port.name, port.way);
+    crate::output::say(format_args!("spanreel: recording {}: {}", port.name, port.way));
     confine::confine(&config.data);
     place.start(&board)?;
     let alarms = Alarms::start(&place.scene(config), board)?;
@@ -222,7 +222,9 @@ impl<'a> Run<'a> {
                     self.reload(reread);
                     self.notify.tell("READY=1");
                 }
-                Some(Wish::Ledger) => eprintln!("{}\n{}", self.ledger(false), self.alarms),
+                Some(Wish::Ledger) => {
+                    crate::output::say(format_args!("{}\n{}", self.ledger(false), self.alarms))
+                }
                 None => {}
             }
             if self.look().is_err() {
@@ -267,7 +269,7 @@ impl<'a> Run<'a> {
         }
         if self.config.stats_every_seconds > 0 && now >= self.ledger_due {
             self.ledger_due = now + every(&self.config);
-            eprintln!("{}", self.ledger(false));
+            crate::output::say(format_args!("{}", self.ledger(false)));
         }
         if let Some(reason) = self.reason_to_end() {
             tracing::error!("{reason}; what was recorded is finished, then this run ends");
@@ -373,7 +375,9 @@ impl<'a> Run<'a> {
 
     fn reload(&mut self, reread: &dyn Fn() -> Result<Config>) {
         match self.try_reload(reread) {
-            Ok(()) => eprintln!("spanreel: the configuration was read again"),
+            Ok(()) => {
+                crate::output::say(format_args!("spanreel: the configuration was read again"))
+            }
             Err(error) => {
                 tracing::error!("the configuration stays as it was: {error:#}");
             }

@@ -38,7 +38,9 @@ pub(super) fn read(place: &Place, tell: Sender<Recovered>) -> Result<()> {
     }
     drop(tell);
     let recordings = place.finish(recovered)?;
-    eprintln!("spanreel: another run was killed; {recordings} recordings were made of its journal");
+    crate::output::say(format_args!(
+        "spanreel: another run was killed; {recordings} recordings were made of its journal"
+    ));
     Ok(())
 }
 
@@ -109,7 +111,9 @@ impl Run<'_> {
         }
         match self.place.journal().discard_earlier_runs() {
             Ok(_) => {
-                eprintln!("spanreel: an earlier run was killed; its calls are finished");
+                crate::output::say(format_args!(
+                    "spanreel: an earlier run was killed; its calls are finished"
+                ));
                 self.exchange.past = Past::default();
                 self.earlier_is_gone();
             }

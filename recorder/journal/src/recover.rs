@@ -249,6 +249,8 @@ pub(crate) fn read_segment(
         |error| io_error("read the journal segment", path, "check its owner and disk", error);
     let file = disk.open(path).map_err(failed)?;
     let file_bytes = file.len().map_err(failed)?;
+    // A run that was killed had room reserved beyond the end. If many are killed in a row, that fills the disk.
+    let _ = file.set_len(file_bytes);
     bytes.clear();
     bytes.resize(file_bytes.min(SEGMENT_BYTES_MAX) as usize, 0);
     let read = read_full_at(&*file, bytes, 0).map_err(failed)?;

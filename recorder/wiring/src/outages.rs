@@ -110,8 +110,11 @@ impl Outages {
     /// Writes into a recording what hit its call. Its times are `ahead` nanoseconds ahead of the capture clock.
     pub(crate) fn note(&self, recording: &mut Recording, ahead: i64) {
         let (start, stop) = (recording.start_time, recording.stop_time);
-        // A call that began or ended in between was seen then: the outage was shorter than it looks, and no matter.
-        let lasted = |it: &Outage| it.until <= stop || it.until == Timestamp::MAX;
+        // A call whose end was seen in between tells that the outage was shorter than it looks; of an interface's, that
+        // it is no matter. A recorder that was away may have missed the last of the call's media all the same.
+        let lasted = |it: &Outage| {
+            it.until <= stop || it.until == Timestamp::MAX || it.kind == Kind::Restart
+        };
         let hit = |it: &Outage| it.from >= start && it.from < stop && lasted(it);
         let all = self.all().into_iter().map(|it| it.told(|time| time.moved(ahead)));
         for outage in all.filter(hit) {
@@ -268,6 +271,15 @@ mod tests {
         outages(Kind::Restart, 60_000, 70_000).note(&mut missed, 0);
         outages(Kind::InterfaceDown, 59_990, 60_010).note(&mut missed, 0);
         assert!(missed.complete && missed.gaps.is_empty() && missed.notes.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_ended_just_when_the_recorder_was_back_may_lack_its_end() {
+        let mut hit = recording(Vec::new(), vec![stream(Side::Caller, 0, 59_000)]);
+        outages(Kind::Restart, 59_010, 60_010).note(&mut hit, 0);
+        let span = |side| (side, 59_010, 990.0, "restart");
+        assert_eq!(told(&hit), [span(Side::Caller), span(Side::Callee)]);
+        assert!(!hit.complete);
     }
 
     #[test]

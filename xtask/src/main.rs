@@ -5,6 +5,7 @@
 
 mod demo;
 mod ebpf;
+mod long;
 mod setup;
 mod shell;
 mod test;
@@ -19,6 +20,9 @@ usage: cargo xtask COMMAND
   fuzz [SECONDS]   every fuzz target for that long each [60], guided by coverage
   sim [SEEDS]      the recorder in one thread, with another fault at every turn: so many runs [10000]
   power [CUTS]     power cuts below the file system, under live calls: so many [200]; needs root
+  kills [N]        kills the recorder at N random moments under 500 live calls [200]
+  attack [SECONDS] floods of SIP, RTP, fragments and tunnels beside 500 live calls [60]
+  soak [MINUTES]   changing load with restarts; memory, descriptors and files return to where they were [60]
   ebpf [--check]   build the XDP program anew; or see that the committed one is what its source gives
   setup            install what the others need";
 
@@ -35,6 +39,12 @@ fn main() -> ExitCode {
         ["sim", seeds] => test::sim(seeds),
         ["power"] => test::power("200"),
         ["power", cuts] => test::power(cuts),
+        ["kills"] => long::kills(200),
+        ["kills", count] => count.parse().map_err(anyhow::Error::from).and_then(long::kills),
+        ["attack"] => long::attack(60),
+        ["attack", seconds] => seconds.parse().map_err(anyhow::Error::from).and_then(long::attack),
+        ["soak"] => long::soak(60.0),
+        ["soak", minutes] => minutes.parse().map_err(anyhow::Error::from).and_then(long::soak),
         ["ebpf", ..] => ebpf::run(),
         ["setup"] => setup::run(),
         _ => {

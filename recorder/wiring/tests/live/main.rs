@@ -6,10 +6,14 @@
     reason = "all of it is tests; clippy knows only functions marked #[test] for such"
 )]
 
+mod attack;
+mod callers;
 mod calls;
 mod doctor;
 mod endpoints;
+mod inspect;
 mod ipv6;
+mod kills;
 mod load;
 mod outages;
 mod recorder;
@@ -18,6 +22,7 @@ mod replayed;
 mod restart;
 mod rig;
 mod sipp;
+mod soak;
 mod storage;
 mod switch;
 mod wire;

@@ -7,6 +7,7 @@ use base::RecordingId;
 use base::recording::Recording;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::wire::{SPAN, eventually};
@@ -30,6 +31,14 @@ impl Site {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
+    }
+
+    /// The folder on tmpfs in which the journal's memory is: named for the data folder.
+    pub(crate) fn journal_memory(&self) -> PathBuf {
+        let data = self.data().canonicalize().unwrap();
+        let hash = Sha256::digest(data.as_os_str().as_encoded_bytes());
+        let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Path::new("/dev/shm").join(format!("spanreel-{name}"))
     }
 
     fn log(&self) -> PathBuf {
@@ -147,6 +156,31 @@ impl Recorder {
         self.child.as_ref().unwrap().id()
     }
 
+    /// What the kernel tells about it in `/proc`.
+    pub(crate) fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.id())).unwrap()
+    }
+
+    /// A figure of `/proc/*/status`, such as `VmHWM` (KiB).
+    pub(crate) fn status(&self, name: &str) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The memory of its journals that outlives it.
+    pub(crate) fn arenas(&self) -> Vec<PathBuf> {
+        let maps = self.proc("maps");
+        let paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
+        let mut arenas: Vec<_> = paths
+            .filter(|it| it.extension().is_some_and(|it| it == "arena"))
+            .map(Path::to_owned)
+            .collect();
+        arenas.sort();
+        arenas.dedup();
+        arenas
+    }
+
     pub(crate) fn kill(mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
@@ -196,4 +230,16 @@ pub(crate) fn assert_nothing_lost(ledger: &Value) {
 pub(crate) fn segments(data: &Path) -> usize {
     let entries = std::fs::read_dir(data.join("journal")).unwrap();
     entries.filter(|entry| entry.as_ref().unwrap().metadata().unwrap().is_file()).count()
+}
+
+/// How many files a folder has; none if it is not there.
+pub(crate) fn files(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+/// The least, the median, and the most.
+pub(crate) fn spread(mut figures: Vec<u64>) -> [u64; 3] {
+    figures.sort_unstable();
+    let at = |part: usize| figures.get((figures.len().max(1) - 1) * part / 2).copied().unwrap_or(0);
+    [0, 1, 2].map(at)
 }

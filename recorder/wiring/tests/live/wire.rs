@@ -90,7 +90,7 @@ pub(crate) fn sent() -> u64 {
 }
 
 #[expect(unsafe_code, reason = "an address that rustix does not know")]
-fn sender() -> OwnedFd {
+pub(crate) fn sender() -> OwnedFd {
     let flags = SocketFlags::CLOEXEC;
     let socket =
         rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None).unwrap();
@@ -167,6 +167,6 @@ pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test that waits")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

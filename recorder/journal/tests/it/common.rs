@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use base::{Endpoint, FlowKey, MediaPacket, Timestamp};
 use journal::{
-    Appender, Journal, JournalKey, Locator, Packets, Reader, SourceId, Window, Writer,
-    WriterOptions,
+    Appender, Journal, JournalError, JournalKey, Locator, Packets, Places, Reader, SourceId,
+    Window, Writer, WriterOptions,
 };
 use tempfile::TempDir;
 
@@ -72,7 +73,18 @@ pub(crate) fn small() -> WriterOptions {
 }
 
 pub(crate) fn open(folder: &Path) -> Journal {
-    Journal::open(folder, JournalKey::from_bytes([7; 32]), SourceId([9; 32])).unwrap()
+    open_places(&Places::from(folder), SourceId([9; 32]))
+}
+
+/// A process that another test starts has our locks for a moment, until it runs its own program.
+pub(crate) fn open_places(places: &Places, source: SourceId) -> Journal {
+    for _ in 0..500 {
+        match Journal::open(places.clone(), JournalKey::from_bytes([7; 32]), source) {
+            Err(JournalError::Busy { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("somebody else has {places:?}");
 }
 
 pub(crate) fn key(flow: u16) -> FlowKey {

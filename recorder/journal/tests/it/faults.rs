@@ -5,13 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::Timestamp;
-use journal::{
-    Appender, Journal, JournalKey, JournalState, Places, SourceId, Writer, WriterOptions,
-};
+use journal::{Appender, Journal, JournalState, Places, SourceId, Writer, WriterOptions};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::common::{Datagram, datagram, datagrams, key, packet, read};
+use crate::common::{Datagram, datagram, datagrams, key, open_places, packet, read};
 use crate::disk::FaultyDisk;
 use journal::{Packets, Window};
 
@@ -38,7 +36,7 @@ fn options() -> WriterOptions {
 }
 
 fn open(places: &Places) -> Journal {
-    Journal::open(places.clone(), JournalKey::from_bytes([7; 32]), SourceId::default()).unwrap()
+    open_places(places, SourceId::default())
 }
 
 impl Rig {

@@ -128,7 +128,7 @@ impl<'a> Inspection<'a> {
                         account.lost[away] += 1;
                         account.in_flight.extend(self.away[away].at.checked_sub(time));
                     }
-                    (false, None) if unclaimed => {}
+                    (false, None) if unclaimed || is_short_rest(call.sent, side, self.away) => {}
                     (false, None) => {
                         let name = call.sent.call.call_id();
                         account.wrong.push(format!(
@@ -181,6 +181,16 @@ fn is_cut(sent: &Sent, away: &[Away]) -> bool {
     let end = sent.messages.last().map(|(_, time)| *time);
     let (Some(begin), Some(end)) = (begin, end) else { return true };
     away.iter().any(|away| away.orderly && begin <= away.until && away.at <= end)
+}
+
+/// Whether what a side still sent after such a cut is too little to be kept.
+fn is_short_rest(sent: &Sent, side: usize, away: &[Away]) -> bool {
+    let last_cut = away.iter().rev().find(|away| away.orderly);
+    is_cut(sent, away)
+        && last_cut.is_some_and(|cut| {
+            let rest = sent.packets(side).filter(|time| *time > cut.until).count();
+            (1..UNCLAIMED_MIN).contains(&rest)
+        })
 }
 
 fn examine<'a>(

@@ -33,15 +33,16 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     dialogs.end_all(Timestamp::from_nanos(time), EndReason::CaptureEnd);
-    let (mut started, mut ended) = (0, 0);
+    let (mut started, mut ended, mut evicted) = (0, 0, 0);
     while let Some(action) = dialogs.next_action() {
         match action {
             Action::Started(_) => started += 1,
             Action::Announced(_) => {}
             Action::Ended { .. } => ended += 1,
+            Action::Evicted(_) => evicted += 1,
         }
     }
-    assert_eq!((started, ended), (dialogs.len(), dialogs.len()));
+    assert_eq!((started, ended), (dialogs.len() + evicted, dialogs.len()));
 });
 
 fn look(bytes: &[u8]) {

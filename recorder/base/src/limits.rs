@@ -164,6 +164,13 @@ pub const ALARM_HISTORY_MAX: usize = 256;
 /// News of alarms that wait for one outlet; what comes when it is full is counted.
 pub const ALARM_QUEUE_MAX: usize = 1_024;
 
+/// Who and what an entry of the audit log names; the rest is cut off.
+pub const AUDIT_SUBJECT_BYTES_MAX: usize = 1_024;
+/// What more an entry of the audit log says.
+pub const AUDIT_DETAIL_BYTES_MAX: usize = 8 * 1024;
+/// A file of the audit log; one entry more may reach beyond it.
+pub const AUDIT_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 const _: () =
     assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
 const _: () =

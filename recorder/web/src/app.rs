@@ -1,1 +1,170 @@
-//! What every request needs.
+//! What every request needs, and the rules that each handler keeps: ask for the right, note what is done, then do it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use base::Timestamp;
+use base::disk::SystemDisk;
+use seal::{Certificate, PrivateKey, Signer};
+use serde_json::{Value, json};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+pub use crate::audit::Act;
+use crate::audit::{Audit, AuditError, What};
+use crate::auth::{Caller, Right};
+use crate::problem::{Answer, Problem};
+pub use crate::server::extract::{Json, Path, Query};
+
+/// Where everything is. It stays as it is while the server runs.
+pub struct Settings {
+    /// Listens here.
+    pub listen: SocketAddr,
+    /// Listens here too and says where the real address is; nothing else is ever answered without TLS.
+    pub redirect: Option<SocketAddr>,
+    /// What people's browsers call this server, without a slash at the end: `https://span1.example:8443`. Links are made
+    /// with it, never with what a request says its host was.
+    pub url: String,
+    /// The node's name.
+    pub node: String,
+    /// Program and version.
+    pub build: String,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The folder of recordings.
+    pub recordings: PathBuf,
+    /// Opens recordings. Without it they are found, but not heard.
+    pub recording_key: Option<Arc<PrivateKey>>,
+    /// Opens metadata that this node sealed.
+    pub catalog_key: Option<Arc<PrivateKey>>,
+    /// Those whose signature under a recording counts.
+    pub node_certificates: Vec<Certificate>,
+    /// Signs the audit log.
+    pub signer: Signer,
+    /// The wall clock.
+    pub now: fn() -> Timestamp,
+}
+
+/// What every request needs; the state of the router. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    audit: Audit,
+}
+
+impl App {
+    /// Opens what is on the disk.
+    ///
+    /// # Errors
+    /// If the audit log cannot be opened.
+    pub fn new(settings: Settings) -> Result<Self, StartError> {
+        let audit = Audit::open(&settings.data.join("audit"), Arc::new(SystemDisk), settings.now)?;
+        Ok(Self(Arc::new(Inner { settings, audit })))
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0.settings.now)()
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Who did what.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    /// Runs what blocks (database, files, hashing) on a thread for such things.
+    ///
+    /// # Errors
+    /// What `work` gives; 500 if it panics.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        let app = self.clone();
+        tokio::task::spawn_blocking(move || work(&app)).await.unwrap_or_else(|error| {
+            tracing::error!("a request failed: {error}");
+            Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "this request failed; the log says why",
+            ))
+        })
+    }
+
+    /// Asks for a right, before anything is touched. A refusal is noted.
+    ///
+    /// # Errors
+    /// 403 if he may not; 503 if the refusal cannot be noted.
+    pub fn allow(&self, caller: &Caller, right: Right, act: Act, subject: &str) -> Answer<()> {
+        if caller.may(right) {
+            return Ok(());
+        }
+        let detail = json!({ "needs": right });
+        self.append(caller, act, subject, detail, false)?;
+        Err(Problem::forbidden(format!("this needs the right {}", json!(right))))
+    }
+
+    /// Notes what is done, before it is answered. Blocks until it is on the disk; an async handler may call it all the
+    /// same.
+    ///
+    /// # Errors
+    /// 503 if it cannot be noted: then it must not be done.
+    pub fn note(&self, caller: &Caller, act: Act, subject: &str, detail: Value) -> Answer<()> {
+        self.append(caller, act, subject, detail, true)
+    }
+
+    /// Notes what was refused for another reason than a missing right.
+    ///
+    /// # Errors
+    /// As [`App::note`].
+    pub fn note_refusal(
+        &self,
+        caller: &Caller,
+        act: Act,
+        subject: &str,
+        detail: Value,
+    ) -> Answer<()> {
+        self.append(caller, act, subject, detail, false)
+    }
+
+    fn append(
+        &self,
+        caller: &Caller,
+        act: Act,
+        subject: &str,
+        detail: Value,
+        allowed: bool,
+    ) -> Answer<()> {
+        let address = Some(caller.address);
+        let what = What { who: &caller.name, address, act, subject, detail, allowed };
+        may_block(|| self.0.audit.append(&what)).map_err(|error| {
+            Problem::unavailable("the audit log cannot be written, so nothing is answered", &error)
+        })
+    }
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No audit log, no answers.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+/// Runs what may wait for the disk. On a thread that drives requests, the others are driven on meanwhile.
+fn may_block<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

@@ -13,6 +13,7 @@
 //! live/       status, calls that are up, listening to one, history, nodes, metrics
 //! recordings/ search, metadata, labels, non-deletion, saved searches, export of the list
 //! media/      sound of a recording (FLAC, WAV, Opus; by range), bundles, evidence, sharing
+//! server/     the router, what stands before every handler, TLS, the pages
 //! problem     errors as RFC 9457 problems
 //! frontend/   the pages (Svelte), built by `cargo xtask web` and embedded
 //! ```
@@ -32,3 +33,4 @@ pub mod problem;
 mod live;
 mod media;
 mod recordings;
+pub mod server;

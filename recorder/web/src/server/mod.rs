@@ -1,0 +1,6 @@
+//! HTTP: the router, what stands before every handler, TLS, the pages.
+
+pub(crate) mod extract;
+mod router;
+
+pub use router::router;

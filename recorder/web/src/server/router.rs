@@ -1,0 +1,51 @@
+//! All routes, and the description of them.
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::{auth, live, media, recordings};
+
+/// Where the API is.
+const API: &str = "/api/v2";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Spanreel",
+    description = "Recordings, calls, status: all that the pages show, for other programs."
+))]
+struct Description;
+
+/// Every module's routes below [`API`], and their description.
+fn api() -> OpenApiRouter<App> {
+    let modules = OpenApiRouter::new()
+        .merge(auth::routes())
+        .merge(live::routes())
+        .merge(media::routes())
+        .merge(recordings::routes())
+        .fallback(no_such_path);
+    OpenApiRouter::with_openapi(Description::openapi()).nest(API, modules)
+}
+
+/// Everything that is served.
+pub fn router(app: &App) -> Router {
+    let (api, _) = api().split_for_parts();
+    api.method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(app.clone(), auth::identify))
+        .with_state(app.clone())
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is no {}", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} cannot be asked for {method}", uri.path()),
+    )
+}

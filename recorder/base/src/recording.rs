@@ -23,6 +23,9 @@ pub struct Recording {
     pub from: Option<String>,
     /// The To header field's value.
     pub to: Option<String>,
+    /// Which way it went, as the configured own numbers tell; absent without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
     /// First INVITE, or first packet without signalling.
     pub start_time: Timestamp,
     /// First 2xx to an INVITE.
@@ -40,6 +43,9 @@ pub struct Recording {
     pub incomplete_reasons: Vec<String>,
     /// What is missing, when, on which side.
     pub gaps: Vec<Gap>,
+    /// Holds and keys, in the order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
     /// The SIP dialogs of the call.
     pub legs: Vec<Leg>,
     /// The RTP streams of the call.
@@ -58,6 +64,61 @@ pub struct Recording {
     pub node: String,
     /// Program and version that finished it.
     pub build: String,
+}
+
+/// Which way a call went, as seen from those whose numbers are the own ones (the call types of Genesys Interaction
+/// Recording).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The callee's number is an own one.
+    Inbound,
+    /// The caller's is.
+    Outbound,
+    /// Both are.
+    Internal,
+    /// Neither is, or no signalling was seen.
+    Unknown,
+}
+
+impl Direction {
+    /// As `recording.json` has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+            Self::Internal => "internal",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Something that happened in a call and is no sound: to be shown at its place on the waveform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mark {
+    /// When it happened, or began.
+    pub time: Timestamp,
+    /// What.
+    pub kind: MarkKind,
+    /// Who did it.
+    pub side: Side,
+    /// The key that was pressed (`0` to `9`, `*`, `#`, `A` to `D`, or `?` where keys are masked); absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// The kinds of [`Mark`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MarkKind {
+    /// One side put the other on hold (RFC 3264, 8.4).
+    Hold,
+    /// That side took the other back, or the other way round where both held.
+    Resume,
+    /// A key was pressed (RFC 4733, or SIP INFO).
+    Dtmf,
 }
 
 /// How the wall clock was while a call was up.
@@ -158,6 +219,9 @@ pub struct Stream {
     pub jitter: f64,
     /// Mean opinion score by the E-model (ITU-T G.107), 1 to 4.5; absent for what it does not cover.
     pub mos: Option<f64>,
+    /// How it was over time: a point for each stretch in which it had packets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quality: Vec<QualityPoint>,
     /// First packet.
     pub start_time: Timestamp,
     /// Last packet.
@@ -166,6 +230,20 @@ pub struct Stream {
     pub media_files: Vec<String>,
     /// `decoded`, or why it was kept as packets.
     pub state: String,
+}
+
+/// How a stream was for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QualityPoint {
+    /// When the stretch began; it lasts until the next point's, or for as long as the one before did.
+    pub time: Timestamp,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Interarrival jitter (RFC 3550, 6.4.1), the highest in it, milliseconds.
+    pub jitter: f64,
+    /// Mean opinion score by the E-model; absent for what it does not cover.
+    pub mos: Option<f64>,
 }
 
 /// One part of the kept media.

@@ -24,6 +24,7 @@ pub(crate) fn recording(at: u64) -> Recording {
         dialed_phone_number: format!("{}", 1_000 + at % 100),
         from: Some(format!("\"Caller {at}\" <sip:+3310000{at:04}@Carrier.example>;tag=f{at}")),
         to: Some(format!("<sip:{}@pbx.example>", 1_000 + at % 100)),
+        direction: None,
         start_time,
         answer_time: None,
         stop_time: start_time.plus(seconds(at % 60)),
@@ -34,6 +35,7 @@ pub(crate) fn recording(at: u64) -> Recording {
         clock: None,
         notes: Vec::new(),
         gaps: Vec::new(),
+        marks: Vec::new(),
         legs: vec![Leg {
             call_id: format!("leg-{call_id}"),
             from_tag: format!("f{at}"),

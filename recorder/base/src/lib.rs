@@ -12,6 +12,8 @@ pub mod limits;
 pub mod net;
 pub mod packet;
 pub mod recording;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod sound;
 pub mod time;
 

@@ -9,6 +9,7 @@ use crate::{Endpoint, RecordingId, Side, Timestamp};
 
 /// One recording: the kept result for one call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Recording {
     /// UUID version 7.
@@ -69,6 +70,7 @@ pub struct Recording {
 /// Which way a call went, as seen from those whose numbers are the own ones (the call types of Genesys Interaction
 /// Recording).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// The callee's number is an own one.
@@ -96,6 +98,7 @@ impl Direction {
 
 /// Something that happened in a call and is no sound: to be shown at its place on the waveform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Mark {
     /// When it happened, or began.
@@ -111,6 +114,7 @@ pub struct Mark {
 
 /// The kinds of [`Mark`]s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MarkKind {
     /// One side put the other on hold (RFC 3264, 8.4).
@@ -126,6 +130,7 @@ pub enum MarkKind {
 /// Times in a recording are by a clock that never steps (the kernel's `CLOCK_MONOTONIC`), set so that it shows what
 /// the wall clock showed when the call began. So durations and distances are right whatever the wall clock did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Clock {
     /// Whether a time service steered the wall clock when the call began.
@@ -145,6 +150,7 @@ pub struct Clock {
 
 /// The wall clock was set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ClockStep {
     /// When, on the recording's clock.
@@ -155,6 +161,7 @@ pub struct ClockStep {
 
 /// A stretch for which nothing was received.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
     /// Whose voice is missing.
@@ -171,6 +178,7 @@ pub struct Gap {
 
 /// One SIP dialog.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Leg {
     /// Its Call-ID.
@@ -191,6 +199,7 @@ pub struct Leg {
 
 /// One SSRC from one source to one destination.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Stream {
     /// Sender.
@@ -234,6 +243,7 @@ pub struct Stream {
 
 /// How a stream was for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct QualityPoint {
     /// When the stretch began; it lasts until the next point's, or for as long as the one before did.
@@ -248,6 +258,7 @@ pub struct QualityPoint {
 
 /// One part of the kept media.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MediaFile {
     /// Unique within the recording: the file's name before it was sealed.
@@ -276,6 +287,7 @@ pub struct MediaFile {
 
 /// One SIP message of the ladder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Arrival.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One of the two parties of a call. Stereo: caller left, callee right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// Who sent the INVITE.

@@ -87,7 +87,9 @@ impl std::str::FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let time: jiff::Timestamp = text.parse()?;
-        Ok(Self(u64::try_from(time.as_nanosecond()).unwrap_or(0)))
+        let nanos = time.as_nanosecond();
+        let end = if nanos < 0 { Self::ZERO } else { Self::MAX };
+        Ok(u64::try_from(nanos).map_or(end, Self))
     }
 }
 
@@ -115,6 +117,13 @@ mod tests {
         assert_eq!(Timestamp::ZERO.to_string(), "1970-01-01T00:00:00.000000Z");
         let parsed: Timestamp = "2016-11-26T14:52:59.666393Z".parse().unwrap();
         assert_eq!(parsed, Timestamp::from_nanos(1_480_171_979_666_393_000));
+    }
+
+    #[test]
+    fn a_time_out_of_range_is_the_nearest_that_can_be_said() {
+        let parsed = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(parsed("1969-12-31T23:59:59Z"), Timestamp::ZERO);
+        assert_eq!(parsed("9000-01-01T00:00:00Z"), Timestamp::MAX);
     }
 
     #[test]

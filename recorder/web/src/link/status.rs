@@ -54,6 +54,7 @@ pub struct Status {
 /// Whether calls are being recorded.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RecordingState)]
 pub struct Recording {
     /// `recording`, `refusing` (calls that are up are recorded, new ones are not), `blind` (the interface shows
     /// nothing or is down) or `stopping`.
@@ -238,6 +239,7 @@ pub struct Part {
 /// The wall clock.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ClockState)]
 pub struct Clock {
     /// Whether a time service steers it.
     pub synchronised: bool,

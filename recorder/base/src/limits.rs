@@ -170,6 +170,24 @@ pub const AUDIT_SUBJECT_BYTES_MAX: usize = 1_024;
 pub const AUDIT_DETAIL_BYTES_MAX: usize = 8 * 1024;
 /// A file of the audit log; one entry more may reach beyond it.
 pub const AUDIT_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// What a window may ask of the recorder in one frame, bytes.
+pub const LINK_ASK_BYTES_MAX: usize = 4 * 1024;
+/// What the recorder tells a window in one frame, bytes.
+pub const LINK_TELL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Pairs of samples in one block of live sound: 100 ms at 8 kHz.
+pub const LINK_SOUND_SAMPLES_MAX: usize = 800;
+/// Windows (processes that serve the pages) connected to one recorder at once.
+pub const WINDOWS_MAX: usize = 8;
+/// What waits for one window, bytes; one that takes less than it is told is disconnected.
+pub const WINDOW_BACKLOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Calls listed in one answer to a window.
+pub const LIVE_CALLS_LISTED_MAX: usize = 200;
+/// Of a party or Call-ID as it is told of a call that is up, bytes; the rest is cut off.
+pub const LIVE_CALL_NAME_BYTES_MAX: usize = 256;
+/// News of calls on their way to the windows, by count; if it overflows, the list is made anew.
+pub const LIVE_CALL_NEWS_MAX: usize = 16_384;
+/// Listeners to calls that are up, at once.
+pub const LISTENERS_MAX: usize = 64;
 
 const _: () =
     assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");

@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 pub use crate::audit::Act;
 use crate::audit::{Audit, AuditError, What};
 use crate::auth::{Caller, Right};
+use crate::link::{Recorder, SOCKET_NAME};
 use crate::problem::{Answer, Problem};
 pub use crate::server::extract::{Json, Path, Query};
 
@@ -53,6 +54,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     settings: Settings,
     audit: Audit,
+    recorder: Recorder,
 }
 
 impl App {
@@ -62,7 +64,8 @@ impl App {
     /// If the audit log cannot be opened.
     pub fn new(settings: Settings) -> Result<Self, StartError> {
         let audit = Audit::open(&settings.data.join("audit"), Arc::new(SystemDisk), settings.now)?;
-        Ok(Self(Arc::new(Inner { settings, audit })))
+        let recorder = Recorder::new(settings.data.join(SOCKET_NAME), settings.now);
+        Ok(Self(Arc::new(Inner { settings, audit, recorder })))
     }
 
     /// The wall clock.
@@ -75,6 +78,12 @@ impl App {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The recorder on this data folder, if one runs: whoever serves this app drives it with [`Recorder::run`].
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.0.recorder
     }
 
     /// Who did what.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The state of a recorder at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// When this was so.
@@ -52,7 +52,7 @@ pub struct Status {
 }
 
 /// Whether calls are being recorded.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RecordingState)]
 pub struct Recording {
@@ -69,7 +69,7 @@ pub struct Recording {
 }
 
 /// Where packets come in.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Interface {
     /// Its name.
@@ -81,7 +81,7 @@ pub struct Interface {
 }
 
 /// Calls.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Calls {
     /// Up now.
@@ -101,7 +101,7 @@ pub struct Calls {
 }
 
 /// Packets.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Traffic {
     /// Taken by the capture threads in the last second.
@@ -113,7 +113,7 @@ pub struct Traffic {
 }
 
 /// The packet ledger.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ledger {
     /// Every line, in the order of the packets' way.
@@ -125,7 +125,7 @@ pub struct Ledger {
 }
 
 /// A line of the ledger.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerRow {
     /// `interface`, `program` (in the kernel), `sockets` or `cores`.
@@ -141,7 +141,7 @@ pub struct LedgerRow {
 }
 
 /// A capture thread.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
     /// Its number: that of its receive queue.
@@ -150,7 +150,7 @@ pub struct Worker {
     pub cpu: Option<u32>,
     /// Share of time that it worked.
     pub load: f64,
-    /// Share of the receive ring that was in use at most in the last second.
+    /// Share in use of the fullest of the rings that it fills for the thread which follows calls.
     pub ring: f64,
     /// Share of the journal's memory that is in use.
     pub journal_memory: f64,
@@ -159,7 +159,7 @@ pub struct Worker {
 }
 
 /// A codec.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Codec {
     /// Encoding name, e.g. `PCMA`.
@@ -169,7 +169,7 @@ pub struct Codec {
 }
 
 /// How calls sounded.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quality {
     /// Recordings that this is of.
@@ -181,7 +181,7 @@ pub struct Quality {
 }
 
 /// What the mirror port shows.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Span {
     /// Share of packets that came more than once.
@@ -195,7 +195,7 @@ pub struct Span {
 }
 
 /// Calls on their way to the catalog.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finishing {
     /// Ended calls that are not finished yet.
@@ -207,7 +207,7 @@ pub struct Finishing {
 }
 
 /// Where something is stored.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
     /// `journal` or `recordings`.
@@ -227,7 +227,7 @@ pub struct Disk {
 }
 
 /// A part of the machine that is well or not.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Part {
     /// What it is, e.g. `SQLite`, `PostgreSQL`.
@@ -237,7 +237,7 @@ pub struct Part {
 }
 
 /// The wall clock.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ClockState)]
 pub struct Clock {
@@ -250,7 +250,7 @@ pub struct Clock {
 }
 
 /// A certificate.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
     /// `recording` (sealed for) or `node` (signed with).
@@ -263,7 +263,7 @@ pub struct Certificate {
 }
 
 /// An alarm: docs/ALARMS.md.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alarm {
     /// Which, e.g. `disk_low`.
@@ -290,7 +290,7 @@ pub struct Alarm {
 }
 
 /// A call that was not or not wholly recorded.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Incomplete {
     /// The recording, if there is one.
@@ -308,7 +308,7 @@ pub struct Incomplete {
 }
 
 /// A call that is up.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveCall {
     /// Names it for `listen`; its recording will have this id where it is known already.
@@ -327,7 +327,7 @@ pub struct LiveCall {
     pub answer_time: Option<Timestamp>,
     /// Encoding names of its streams.
     pub codecs: Vec<String>,
-    /// Media packets so far.
+    /// Media packets so far, as counted at most a minute ago.
     pub packets: u64,
     /// Whether it can be listened to: its audio is decodable.
     pub audible: bool,

@@ -8,7 +8,7 @@ use crate::shell::{self, has};
 type Program = (&'static str, &'static str, &'static str);
 
 /// What the build and the tests need.
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     ("cc", "--version", "build-essential"),
     ("c++", "--version", "build-essential"),
     ("cmake", "--version", "cmake"),   // builds libFLAC
@@ -18,6 +18,7 @@ const PROGRAMS: [Program; 9] = [
     ("ip", "-Version", "iproute2"), // network namespaces
     ("tc", "-Version", "iproute2"), // a mirror port between them
     ("sipp", "-v", "sip-tester"),   // endpoints that call each other there
+    ("/usr/lib/postgresql/15/bin/postgres", "--version", "postgresql"), // the other kind of database
 ];
 
 /// Installs what the build and the tests need and this machine lacks, or says what to install.

@@ -17,10 +17,12 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+pub mod database;
 pub mod folder;
 pub mod verify;
 
 pub use catalog::{Catalog, CatalogError, Filter, Order};
+pub use database::{Database, DatabaseError, DatabasePlace, PostgresSettings};
 pub use folder::{Existing, Files, FolderError, NewRecording, PlaceMark, Published, Recordings};
 pub use verify::{Finding, Problem, Report, verify, verify_exported};
 

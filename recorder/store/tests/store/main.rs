@@ -3,7 +3,9 @@
 
 mod catalog;
 mod crash;
+mod database;
 mod folder;
+mod places;
 mod rebuild;
 mod sample;
 mod verify;

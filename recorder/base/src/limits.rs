@@ -189,6 +189,35 @@ pub const LIVE_CALL_NEWS_MAX: usize = 16_384;
 /// Listeners to calls that are up, at once.
 pub const LISTENERS_MAX: usize = 64;
 
+/// What is wrong with an audit log, listed; the rest is counted.
+pub const AUDIT_FINDINGS_MAX: usize = 1_000;
+/// How much of the audit log one request reads through.
+pub const AUDIT_SEARCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// A user's or a token's name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// A new password.
+pub const PASSWORD_CHARACTERS_MIN: usize = 12;
+/// The same.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+/// Passwords hashed at once: 19 MiB and tens of milliseconds of a core each.
+pub const PASSWORDS_HASHED_AT_ONCE_MAX: usize = 2;
+/// How long a log-in holds without a request.
+pub const LOG_IN_IDLE_SECONDS_MAX: u64 = 8 * 3600;
+/// How long it holds at most.
+pub const LOG_IN_SECONDS_MAX: u64 = 24 * 3600;
+/// Log-ins of one user that hold at once; the oldest gives way.
+pub const LOG_INS_PER_USER_MAX: i64 = 32;
+/// API tokens of one user.
+pub const TOKENS_PER_USER_MAX: i64 = 64;
+/// Users.
+pub const USERS_MAX: i64 = 10_000;
+/// Addresses and names whose requests and failed log-ins are counted.
+pub const THROTTLED_MAX: usize = 65_536;
+/// Requests to the API from one address, on average.
+pub const REQUESTS_PER_SECOND_MAX: u32 = 200;
+/// The same, at once.
+pub const REQUESTS_BURST_MAX: u32 = 1_000;
+
 const _: () =
     assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
 const _: () =

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use base::Timestamp;
 use base::disk::SystemDisk;
+use base::limits::PASSWORDS_HASHED_AT_ONCE_MAX;
 use seal::{Certificate, PrivateKey, Signer};
 use serde_json::{Value, json};
+use store::{Database, DatabaseError, DatabasePlace};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 
 pub use crate::audit::Act;
 use crate::audit::{Audit, AuditError, What};
-use crate::auth::{Caller, Right};
+use crate::auth::{self, Caller, Right, Throttle};
 use crate::link::{Recorder, SOCKET_NAME};
 use crate::problem::{Answer, Problem};
 pub use crate::server::extract::{Json, Path, Query};
@@ -35,14 +38,16 @@ pub struct Settings {
     pub data: PathBuf,
     /// The folder of recordings.
     pub recordings: PathBuf,
+    /// Where the web's own tables are: users, log-ins, tokens, shares, searches, history.
+    pub database: DatabasePlace,
+    /// Where the catalog is.
+    pub catalog: DatabasePlace,
     /// Opens recordings. Without it they are found, but not heard.
     pub recording_key: Option<Arc<PrivateKey>>,
     /// Opens metadata that this node sealed.
     pub catalog_key: Option<Arc<PrivateKey>>,
     /// Those whose signature under a recording counts.
     pub node_certificates: Vec<Certificate>,
-    /// Signs the audit log.
-    pub signer: Signer,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
@@ -54,18 +59,31 @@ pub struct App(Arc<Inner>);
 struct Inner {
     settings: Settings,
     audit: Audit,
+    database: Database,
     recorder: Recorder,
+    throttle: Throttle,
+    hashers: Semaphore,
 }
 
 impl App {
     /// Opens what is on the disk.
     ///
     /// # Errors
-    /// If the audit log cannot be opened.
-    pub fn new(settings: Settings) -> Result<Self, StartError> {
-        let audit = Audit::open(&settings.data.join("audit"), Arc::new(SystemDisk), settings.now)?;
+    /// If the audit log or the database cannot be opened.
+    pub fn new(settings: Settings, signer: Signer) -> Result<Self, StartError> {
+        let folder = settings.data.join("audit");
+        let audit = Audit::open(&folder, Arc::new(SystemDisk), settings.now, signer)?;
+        let database = Database::open(&settings.database)?;
+        auth::migrate(&database)?;
         let recorder = Recorder::new(settings.data.join(SOCKET_NAME), settings.now);
-        Ok(Self(Arc::new(Inner { settings, audit, recorder })))
+        Ok(Self(Arc::new(Inner {
+            settings,
+            audit,
+            database,
+            recorder,
+            throttle: Throttle::new(),
+            hashers: Semaphore::new(PASSWORDS_HASHED_AT_ONCE_MAX),
+        })))
     }
 
     /// The wall clock.
@@ -84,6 +102,17 @@ impl App {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.0.recorder
+    }
+
+    /// The web's own tables: users, log-ins, tokens, shares, searches, history. Blocks: within [`App::blocking`].
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    /// What keeps guessing slow.
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
     }
 
     /// Who did what.
@@ -108,6 +137,28 @@ impl App {
                 "this request failed; the log says why",
             ))
         })
+    }
+
+    /// The link that makes the first user, while there is none; an earlier one is worth nothing any more. Blocks.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub fn set_up_link(&self) -> Answer<Option<String>> {
+        let url = &self.0.settings.url;
+        Ok(auth::invite(self)?.map(|secret| format!("{url}/#/setup?token={secret}")))
+    }
+
+    /// The same for what hashes passwords: only few at once, so that a flood of log-ins takes few cores.
+    ///
+    /// # Errors
+    /// As [`App::blocking`].
+    pub(crate) async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        // It is never closed.
+        let _permit = self.0.hashers.acquire().await;
+        self.blocking(work).await
     }
 
     /// Asks for a right, before anything is touched. A refusal is noted.
@@ -168,6 +219,9 @@ pub enum StartError {
     /// No audit log, no answers.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// No database, no users.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
 }
 
 /// Runs what may wait for the disk. On a thread that drives requests, the others are driven on meanwhile.

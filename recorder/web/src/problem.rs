@@ -15,6 +15,10 @@ pub struct Problem {
     pub title: String,
     /// What exactly, and what to do.
     pub detail: String,
+    /// In how many seconds it may be tried again; it goes into the header `Retry-After`.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub retry_after: Option<u64>,
 }
 
 /// What a handler gives.
@@ -25,7 +29,7 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
-        Self { status: status.as_u16(), title, detail: detail.into() }
+        Self { status: status.as_u16(), title, detail: detail.into(), retry_after: None }
     }
 
     /// The request itself is wrong: what, and what would be right.
@@ -60,12 +64,36 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// It may be tried again in so many seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+}
+
+/// What the database does not do cannot be answered now; what it says is for the log.
+impl From<store::DatabaseError> for Problem {
+    fn from(error: store::DatabaseError) -> Self {
+        Self::unavailable("the database does not answer; try again", &error)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let retry_after = self.retry_after;
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, 11.6.1. Browsers ask for nothing then.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }

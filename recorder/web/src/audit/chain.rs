@@ -70,6 +70,11 @@ impl Chain {
         self.head
     }
 
+    /// The number that follows.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The next line, without its line feed. After a fault the chain goes on from this line.
     pub(super) fn take(&mut self, line: &[u8]) -> Result<Entry, Fault> {
         let Some(entry) = entry::read(line) else {

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::Timestamp;
 use base::disk::{self, Disk, DiskFile, FolderLock};
 use base::limits::AUDIT_FILE_BYTES_MAX;
-use seal::Sha256Hash;
+use seal::{KeyError, Sha256Hash, Signer};
 use serde_json::json;
 
 use super::entry::{self, Act, What};
 use super::files::{self, Found};
+use super::head;
 
 /// Why the audit log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum AuditError {
         /// What the system says.
         error: io::Error,
     },
+    /// How far it goes cannot be signed.
+    #[error("the audit log cannot be signed: {0}; check keys/node.key in the data folder")]
+    Sign(#[from] KeyError),
     /// A flush failed that this entry, or one before it, was part of.
     #[error("the audit log could not be flushed; try again")]
     TakenBack,
@@ -61,6 +65,9 @@ pub struct Audit {
     folder: PathBuf,
     disk: Arc<dyn Disk>,
     now: fn() -> Timestamp,
+    signer: Signer,
+    /// What was signed last. It is taken before the other locks.
+    signed: Mutex<Head>,
     flushed: Mutex<Flushed>,
     written: Mutex<Written>,
     _lock: FolderLock,
@@ -101,6 +108,7 @@ impl Audit {
         folder: &Path,
         disk: Arc<dyn Disk>,
         now: fn() -> Timestamp,
+        signer: Signer,
     ) -> Result<Self, AuditError> {
         disk::create_folders(&*disk, folder, 0o700).map_err(AuditError::io(folder))?;
         let lock = disk.lock_folder(folder).map_err(|error| match error.kind() {
@@ -112,6 +120,8 @@ impl Audit {
             folder: folder.to_owned(),
             disk,
             now,
+            signer,
+            signed: Mutex::new(Head::NONE),
             flushed: Mutex::new(Flushed { bytes, head }),
             written: Mutex::new(Written { file, path, bytes, head, taken_back: 0, ragged: true }),
             _lock: lock,
@@ -120,7 +130,35 @@ impl Audit {
             tracing::error!("audit log: {damage}");
             log.append(&What::server(Act::Damage, &damage, json!({})))?;
         }
+        log.sign_head(true)?;
         Ok(log)
+    }
+
+    /// Where it is.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Signs how far the log goes, if it went on since this was last signed. To be called every few seconds, and at the
+    /// end. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be signed or written. The log itself goes on.
+    pub fn sign(&self) -> Result<(), AuditError> {
+        self.sign_head(false)
+    }
+
+    fn sign_head(&self, anyway: bool) -> Result<(), AuditError> {
+        let mut signed = guard(&self.signed);
+        let (head, path) = {
+            let flushed = guard(&self.flushed);
+            (flushed.head, guard(&self.written).path.clone())
+        };
+        if *signed != head || anyway {
+            head::write(&*self.disk, &path, head, &self.signer, (self.now)())?;
+            *signed = head;
+        }
+        Ok(())
     }
 
     /// Appends an entry; it is on the disk when this returns. Blocks.
@@ -144,6 +182,7 @@ impl Audit {
 
     /// Goes on in a new file, once all that is in this one is on the disk.
     fn next_file(&self) -> Result<(), AuditError> {
+        let mut signed = guard(&self.signed);
         let mut flushed = guard(&self.flushed);
         let mut written = guard(&self.written);
         if written.bytes < AUDIT_FILE_BYTES_MAX {
@@ -151,9 +190,13 @@ impl Audit {
         }
         written.sync(*flushed)?;
         *flushed = Flushed { bytes: written.bytes, head: written.head };
+        head::write(&*self.disk, &written.path, written.head, &self.signer, (self.now)())?;
         let (file, path) = files::create(&*self.disk, &self.folder, written.head.number + 1)?;
         (written.file, written.path, written.bytes) = (file, path, 0);
         flushed.bytes = 0;
+        // Each file has a head from its begin.
+        head::write(&*self.disk, &written.path, written.head, &self.signer, (self.now)())?;
+        *signed = written.head;
         Ok(())
     }
 

@@ -14,14 +14,22 @@
 //! under its hash or fixed, and a line that is altered, removed, added or moved breaks the chain at a line that can be
 //! named.
 //!
+//! How far the log goes is signed by the node every few seconds ([`head`]), so that a tail that was cut off is missed.
+//!
 //! An entry is on the disk before what it says is answered: entries that come at the same time share one flush. What
 //! cannot be noted is not done. What a crash left of a line was never answered; it is cut off, and an entry
 //! says so.
 
+mod api;
 mod chain;
 mod entry;
 mod files;
+mod head;
 mod log;
+mod past;
+mod verify;
 
+pub(crate) use api::routes;
 pub use entry::{Act, Entry, What};
 pub use log::{Audit, AuditError};
+pub use verify::{AuditFinding, AuditReport, verify};

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::{auth, live, media, recordings};
+use crate::{audit, auth, live, media, recordings};
 
 /// Where the API is.
 const API: &str = "/api/v2";
@@ -24,6 +24,7 @@ struct Description;
 fn api() -> OpenApiRouter<App> {
     let modules = OpenApiRouter::new()
         .merge(auth::routes())
+        .merge(audit::routes())
         .merge(live::routes())
         .merge(media::routes())
         .merge(recordings::routes())

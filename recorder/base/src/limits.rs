@@ -218,6 +218,38 @@ pub const REQUESTS_PER_SECOND_MAX: u32 = 200;
 /// The same, at once.
 pub const REQUESTS_BURST_MAX: u32 = 1_000;
 
+/// Characters of a label.
+pub const LABEL_CHARACTERS_MAX: usize = 64;
+/// Labels on one recording.
+pub const LABELS_PER_RECORDING_MAX: usize = 64;
+/// Labels whose meaning is defined.
+pub const LABEL_DEFINITIONS_MAX: u32 = 1_000;
+/// Characters of a key of free metadata.
+pub const METADATA_KEY_CHARACTERS_MAX: usize = 64;
+/// Characters of a value of free metadata.
+pub const METADATA_VALUE_CHARACTERS_MAX: usize = 1_024;
+/// Keys of free metadata on one recording.
+pub const METADATA_PER_RECORDING_MAX: usize = 64;
+/// Characters of the reason why a recording must stay.
+pub const HOLD_REASON_CHARACTERS_MAX: usize = 512;
+
+/// Characters of a party or Call-ID that is searched for.
+pub const SEARCH_TEXT_CHARACTERS_MAX: usize = 256;
+/// Labels, and keys of free metadata, that one search asks for.
+pub const SEARCH_TERMS_MAX: usize = 16;
+/// Recordings on a page of the list, unless the client says how many.
+pub const SEARCH_PAGE_DEFAULT: usize = 50;
+/// Recordings on a page of the list at most.
+pub const SEARCH_PAGE_MAX: usize = 200;
+/// Recordings that an export has in memory at once, for each client.
+pub const EXPORT_PAGE_RECORDINGS: usize = 200;
+/// Saved searches of one user.
+pub const SAVED_SEARCHES_PER_USER_MAX: i64 = 100;
+/// Characters of a saved search's name.
+pub const SAVED_SEARCH_NAME_CHARACTERS_MAX: usize = 128;
+/// A saved search's query string.
+pub const SAVED_QUERY_BYTES_MAX: usize = 2_048;
+
 const _: () =
     assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");
 const _: () =

@@ -56,6 +56,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// The state of things forbids it: there are too many, or it is there already.
+    #[must_use]
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
     /// Something behind us does not answer: database, recorder, storage. It is logged; the client gets the gist.
     pub fn unavailable(detail: impl Into<String>, error: &dyn std::fmt::Display) -> Self {
         let detail = detail.into();

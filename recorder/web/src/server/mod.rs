@@ -1,5 +1,6 @@
 //! HTTP: the router, what stands before every handler, TLS, the pages.
 
+mod describe;
 pub(crate) mod extract;
 mod router;
 

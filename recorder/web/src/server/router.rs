@@ -1,11 +1,14 @@
 //! All routes, and the description of them.
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::describe;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::{audit, auth, live, media, recordings};
@@ -34,8 +37,11 @@ fn api() -> OpenApiRouter<App> {
 
 /// Everything that is served.
 pub fn router(app: &App) -> Router {
-    let (api, _) = api().split_for_parts();
-    api.method_not_allowed_fallback(no_such_method)
+    let (api, description) = api().split_for_parts();
+    let description = describe::document(description);
+    let json = [(CONTENT_TYPE, "application/json")];
+    api.route(&format!("{API}/openapi.json"), get(async move || (json, description.clone())))
+        .method_not_allowed_fallback(no_such_method)
         .layer(from_fn_with_state(app.clone(), auth::identify))
         .with_state(app.clone())
 }

@@ -15,9 +15,9 @@
 pub(crate) mod bits;
 pub(crate) mod crc;
 pub(crate) mod encoder;
-mod frame;
+pub(crate) mod frame;
 pub(crate) mod measure;
-mod metadata;
+pub(crate) mod metadata;
 pub(crate) mod plan;
 pub(crate) mod residual;
 #[cfg(test)]
@@ -26,7 +26,7 @@ mod tests;
 /// Samples a channel in every frame but the last: 256 ms at 8 kHz.
 pub(crate) const BLOCK_SAMPLES: usize = 2_048;
 /// Bits of a sample, as decoded.
-const SAMPLE_BITS: u32 = 16;
+pub(crate) const SAMPLE_BITS: u32 = 16;
 /// Fixed predictors are of order 0 to 4 (RFC 9639, 9.2.5).
 pub(crate) const ORDERS: usize = 5;
 /// Stretches of a whole block that may have a Rice parameter of their own: as many as two to this.

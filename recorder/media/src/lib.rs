@@ -9,6 +9,8 @@
 //! limit to lateness, their sound placed on one timeline, the streams given to channels, and each channel
 //! decoded ([`g711`]) and encoded to FLAC block by block. What cannot be decoded is kept as packets.
 //!
+//! The way back, from a recording's files to what a player takes, is [`playback`].
+//!
 //! Invariants:
 //! - Every sample of every unique packet of a decoded stream is in the audio, bit-exact, in the order of
 //!   sending; silence is inserted between them, never anything taken out.
@@ -26,6 +28,7 @@ pub mod input;
 mod kept;
 mod lanes;
 pub mod output;
+pub mod playback;
 mod quality;
 mod render;
 mod report;

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     List(List),
     /// Show one recording: parties, times, streams, quality, gaps, SIP ladder.
     Show(Show),
-    /// Decrypt a recording's audio to a WAV or FLAC file, or to standard output.
+    /// Decrypt a recording's audio to a WAV, FLAC or Opus file, or to standard output.
     Play(Play),
     /// Decrypt a whole recording into a folder.
     Export(Export),
@@ -233,6 +233,20 @@ pub(crate) enum AudioFormat {
     Wav,
     /// As it is stored.
     Flac,
+    /// Small, for listening: 24 kbit/s for each party.
+    Opus,
+}
+
+/// Who is to be heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Who {
+    /// Caller left, callee right.
+    #[default]
+    Both,
+    /// The caller alone.
+    Caller,
+    /// The callee alone.
+    Callee,
 }
 
 /// Arguments of `play`.
@@ -255,6 +269,9 @@ pub(crate) struct Play {
     /// What to write [default: by the file's ending, else WAV].
     #[arg(long)]
     pub(crate) format: Option<AudioFormat>,
+    /// Who is to be heard.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) side: Who,
 }
 
 /// Arguments of `export`.

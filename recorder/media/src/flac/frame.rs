@@ -7,17 +7,78 @@ use crate::vector::Vector;
 
 /// Synchronisation code, and that every block but the last has one size.
 const SYNC: u64 = 0xfff8;
+/// The same, and that blocks have any size.
+const SYNC_OF_ANY_SIZE: u64 = 0xfff9;
 /// Subframe types (9.2.1), with the bit before them.
 const CONSTANT: u64 = 0b000_0000;
 const VERBATIM: u64 = 0b000_0001;
 const FIXED: u64 = 0b000_1000;
 /// More than a frame can take: two channels as they are, and where the plan's estimate was too good, half
 /// a bit more a sample.
-const FRAME_BYTES_MAX: usize = 2 * BLOCK_SAMPLES * (SAMPLE_BITS as usize + 1) / 8 + 64;
+pub(crate) const FRAME_BYTES_MAX: usize = 2 * BLOCK_SAMPLES * (SAMPLE_BITS as usize + 1) / 8 + 64;
+
+/// What a frame's header says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameHeader {
+    pub(crate) channels: usize,
+    pub(crate) sample_rate_hz: u32,
+    pub(crate) place: Place,
+    /// Samples a channel.
+    pub(crate) samples: usize,
+}
+
+/// How a frame says where it belongs (9.1.5).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// The number of the frame, in a file whose blocks but the last all have [`BLOCK_SAMPLES`].
+    Frame(u32),
+    /// The number of its first sample, in a file whose blocks have any size. Less than 2^36.
+    Sample(u64),
+}
+
+/// Room for a header, and for what [`Bits`] wants behind it.
+pub(crate) type HeaderBuffer = [u8; 32];
+
+impl FrameHeader {
+    /// Its bytes, with their checksum.
+    pub(crate) fn write<'h>(&self, buffer: &'h mut HeaderBuffer) -> &'h [u8] {
+        let mut bits = Bits::new(buffer);
+        let (sync, number) = match self.place {
+            Place::Frame(number) => (SYNC, number.into()),
+            Place::Sample(number) => (SYNC_OF_ANY_SIZE, number),
+        };
+        bits.put(sync, 16);
+        let whole = self.samples == BLOCK_SAMPLES;
+        bits.put(if whole { block_size_code() } else { 0b0111 }, 4);
+        bits.put(rate_code(self.sample_rate_hz), 4);
+        bits.put(self.channels as u64 - 1, 4);
+        // 16 bits a sample (9.1.4), and a reserved bit.
+        bits.put(0b100, 3);
+        bits.put(0, 1);
+        put_number(number, &mut bits);
+        if !whole {
+            bits.put(self.samples as u64 - 1, 16);
+        }
+        let length = bits.finish().len();
+        let crc = crc::crc8(buffer.get(..length).unwrap_or_default());
+        buffer.iter_mut().skip(length).take(1).for_each(|place| *place = crc);
+        buffer.get(..=length).unwrap_or_default()
+    }
+
+    /// How many bytes it has.
+    pub(crate) const fn bytes(&self) -> usize {
+        let number = match self.place {
+            Place::Frame(number) => number as u64,
+            Place::Sample(number) => number,
+        };
+        let size = if self.samples == BLOCK_SAMPLES { 0 } else { 2 };
+        4 + 1 + more_bytes(number) as usize + size + 1
+    }
+}
 
 /// Makes frames, one after the other.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     channels: usize,
     sample_rate_hz: u32,
     vector: Option<Vector>,
@@ -27,16 +88,22 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Frames of a file. Without `vector` it takes longer.
-    pub(super) fn new(channels: usize, sample_rate_hz: u32, vector: Option<Vector>) -> Self {
+    pub(crate) fn new(channels: usize, sample_rate_hz: u32, vector: Option<Vector>) -> Self {
         Self { channels, sample_rate_hz, vector, buffer: vec![0; FRAME_BYTES_MAX], number: 0 }
     }
 
     /// The next frame: of `planes`, one a channel, all of one length, [`BLOCK_SAMPLES`] but for the last.
     /// The planes are used up.
-    pub(super) fn next(&mut self, planes: &mut [&mut [i16]]) -> &[u8] {
+    pub(crate) fn next(&mut self, planes: &mut [&mut [i16]]) -> &[u8] {
         let length = planes.first().map_or(0, |plane| plane.len());
-        let mut header = [0; 32];
-        let header = self.header(length, &mut header);
+        let header = FrameHeader {
+            channels: self.channels,
+            sample_rate_hz: self.sample_rate_hz,
+            place: Place::Frame(self.number),
+            samples: length,
+        };
+        let mut buffer = HeaderBuffer::default();
+        let header = header.write(&mut buffer);
         let mut bits = Bits::new(&mut self.buffer);
         header.iter().for_each(|byte| bits.put((*byte).into(), 8));
         for plane in planes {
@@ -49,26 +116,6 @@ impl Frames {
         let crc = self.vector.map_or_else(|| crc::crc16(0, frame), |vector| vector.crc16(frame));
         rest.iter_mut().zip(crc.to_be_bytes()).for_each(|(place, byte)| *place = byte);
         self.buffer.get(..body + 2).unwrap_or_default()
-    }
-
-    fn header<'h>(&self, length: usize, buffer: &'h mut [u8; 32]) -> &'h [u8] {
-        let mut bits = Bits::new(buffer);
-        bits.put(SYNC, 16);
-        let whole = length == BLOCK_SAMPLES;
-        bits.put(if whole { block_size_code() } else { 0b0111 }, 4);
-        bits.put(rate_code(self.sample_rate_hz), 4);
-        bits.put(self.channels as u64 - 1, 4);
-        // 16 bits a sample (9.1.4), and a reserved bit.
-        bits.put(0b100, 3);
-        bits.put(0, 1);
-        put_number(self.number, &mut bits);
-        if !whole {
-            bits.put(length as u64 - 1, 16);
-        }
-        let length = bits.finish().len();
-        let crc = crc::crc8(buffer.get(..length).unwrap_or_default());
-        buffer.iter_mut().skip(length).take(1).for_each(|place| *place = crc);
-        buffer.get(..=length).unwrap_or_default()
     }
 }
 
@@ -89,18 +136,23 @@ const fn rate_code(sample_rate_hz: u32) -> u64 {
     }
 }
 
-/// As UTF-8 has it, but up to 31 bits (9.1.5).
-fn put_number(number: u32, bits: &mut Bits<'_>) {
+/// As UTF-8 has it, but up to 36 bits (9.1.5).
+fn put_number(number: u64, bits: &mut Bits<'_>) {
     if number < 0x80 {
-        return bits.put(number.into(), 8);
+        return bits.put(number, 8);
     }
-    // So many bytes with six bits each; the first byte has a one for each byte and the bits that are left.
-    let more = (number.ilog2() - 1) / 5;
+    // The first byte has a one for each byte and the bits that are left.
+    let more = more_bytes(number);
     let ones = 0xff_u64 << (7 - more) & 0xff;
-    bits.put(ones | u64::from(number >> (6 * more)), 8);
+    bits.put(ones | number >> (6 * more), 8);
     for byte in (0..more).rev() {
-        bits.put(u64::from(0x80 | (number >> (6 * byte) & 0x3f)), 8);
+        bits.put(0x80 | (number >> (6 * byte) & 0x3f), 8);
     }
+}
+
+/// How many bytes with six bits each follow the first one.
+const fn more_bytes(number: u64) -> u32 {
+    if number < 0x80 { 0 } else { (number.ilog2() - 1) / 5 }
 }
 
 /// One channel's block.
@@ -157,16 +209,32 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_utf8_writes_characters() {
-        for number in [0, 0x7f, 0x80, 0x7ff, 0x800, 0xffff, 0x1_0000, 0x10_ffff] {
+        for number in [0_u64, 0x7f, 0x80, 0x7ff, 0x800, 0xffff, 0x1_0000, 0x10_ffff] {
             let mut buffer = [0; 16];
             let mut bits = Bits::new(&mut buffer);
             put_number(number, &mut bits);
-            let expected = char::from_u32(number).unwrap().to_string();
+            let expected = char::from_u32(number as u32).unwrap().to_string();
             assert_eq!(bits.finish(), expected.as_bytes(), "{number:#x}");
         }
-        let mut buffer = [0; 16];
-        let mut bits = Bits::new(&mut buffer);
-        put_number(0x7fff_ffff, &mut bits);
-        assert_eq!(bits.finish(), [0xfd, 0xbf, 0xbf, 0xbf, 0xbf, 0xbf]);
+        for (number, expected) in [
+            (0x7fff_ffff, &[0xfd, 0xbf, 0xbf, 0xbf, 0xbf, 0xbf][..]),
+            (0xf_ffff_ffff, &[0xfe, 0xbf, 0xbf, 0xbf, 0xbf, 0xbf, 0xbf]),
+        ] {
+            let mut buffer = [0; 16];
+            let mut bits = Bits::new(&mut buffer);
+            put_number(number, &mut bits);
+            assert_eq!(bits.finish(), expected);
+        }
+    }
+    #[test]
+    fn headers_are_as_long_as_they_say() {
+        let places = (0..36).map(|bit| Place::Sample((1 << bit) + 1)).chain([Place::Frame(7_030)]);
+        for place in places {
+            for samples in [BLOCK_SAMPLES, 1, 500] {
+                let header = FrameHeader { channels: 2, sample_rate_hz: 8_000, place, samples };
+                let mut buffer = HeaderBuffer::default();
+                assert_eq!(header.write(&mut buffer).len(), header.bytes(), "{header:?}");
+            }
+        }
     }
 }

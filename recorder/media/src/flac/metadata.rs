@@ -4,13 +4,13 @@ use base::limits::{TAG_BYTES_MAX, TAGS_MAX};
 
 use super::{BLOCK_SAMPLES, SAMPLE_BITS, Settings};
 
-const MARK: &[u8; 4] = b"fLaC";
+pub(crate) const MARK: &[u8; 4] = b"fLaC";
 /// Metadata block types.
-const STREAMINFO: u8 = 0;
-const VORBIS_COMMENT: u8 = 4;
+pub(crate) const STREAMINFO: u8 = 0;
+pub(crate) const VORBIS_COMMENT: u8 = 4;
 /// Set in the type of the last metadata block.
-const LAST: u8 = 0x80;
-const STREAMINFO_BYTES: usize = 34;
+pub(crate) const LAST: u8 = 0x80;
+pub(crate) const STREAMINFO_BYTES: usize = 34;
 /// Behind the mark, the block's header, and two block sizes.
 const FRAME_SIZES_AT: usize = 4 + 4 + 4;
 /// What wrote the file, as the format wants it said.
@@ -18,7 +18,7 @@ const VENDOR: &str = concat!("Spanreel ", env!("CARGO_PKG_VERSION"));
 
 /// A file's header, whose frame sizes are known last.
 #[derive(Debug)]
-pub(super) struct Header<'t> {
+pub(crate) struct Header<'t> {
     settings: Settings<'t>,
     samples: u64,
     smallest_frame: usize,
@@ -26,7 +26,7 @@ pub(super) struct Header<'t> {
 }
 
 impl<'t> Header<'t> {
-    pub(super) fn new(settings: Settings<'t>, samples: u64) -> Self {
+    pub(crate) fn new(settings: Settings<'t>, samples: u64) -> Self {
         Self { settings, samples, smallest_frame: usize::MAX, largest_frame: 0 }
     }
 
@@ -37,7 +37,7 @@ impl<'t> Header<'t> {
     }
 
     /// Begins `file`; the frame sizes are left open.
-    pub(super) fn write(&self, file: &mut Vec<u8>) {
+    pub(crate) fn write(&self, file: &mut Vec<u8>) {
         file.extend(MARK);
         file.extend(block_header(STREAMINFO, STREAMINFO_BYTES));
         let block_size = (BLOCK_SAMPLES as u16).to_be_bytes();
@@ -72,13 +72,13 @@ fn bytes_of_24_bits(number: usize) -> [u8; 3] {
     [high, middle, low]
 }
 
-fn block_header(kind: u8, bytes: usize) -> [u8; 4] {
+pub(crate) fn block_header(kind: u8, bytes: usize) -> [u8; 4] {
     let [high, middle, low] = bytes_of_24_bits(bytes);
     [kind, high, middle, low]
 }
 
 /// The block's content: little-endian lengths, UTF-8, `NAME=value`.
-fn vorbis_comment(tags: &[(String, String)]) -> Vec<u8> {
+pub(crate) fn vorbis_comment(tags: &[(String, String)]) -> Vec<u8> {
     let mut out = (VENDOR.len() as u32).to_le_bytes().to_vec();
     out.extend(VENDOR.as_bytes());
     let tags = tags.get(..TAGS_MAX).unwrap_or(tags);

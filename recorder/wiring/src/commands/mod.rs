@@ -10,7 +10,6 @@ mod run;
 mod show;
 mod text;
 mod verify;
-mod wav;
 
 use anyhow::Result;
 

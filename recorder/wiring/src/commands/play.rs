@@ -3,14 +3,19 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use base::recording::{MediaFile, Recording};
+use media::playback::{Converter, Outline, PlaybackError, Track, View, Voices};
 
-use super::{Verdict, wav};
-use crate::cli::{AudioFormat, Play};
+use super::Verdict;
+use crate::cli::{AudioFormat, Play, Who};
 use crate::data_dir::DataDir;
 use crate::sealed;
+
+/// Bytes of a view that are made at once.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 pub(super) fn run(arguments: &Play) -> Result<Verdict> {
     let data = DataDir::open(&arguments.data.dir)?;
@@ -18,18 +23,68 @@ pub(super) fn run(arguments: &Play) -> Result<Verdict> {
     let parts = parts(&recording, arguments.media.as_deref())?;
     let folder = data.recordings().join(recording.id.to_string());
     let mut key = sealed::Opener::new(&data, arguments.opening.key.as_deref());
-    let mut audio = Vec::with_capacity(parts.len());
+    let mut files = Vec::with_capacity(parts.len());
+    let mut outlines = Vec::with_capacity(parts.len());
     for part in parts {
-        audio.push(key.read(&folder.join(&part.path))?);
+        let file = key.read(&folder.join(&part.path))?;
+        outlines.push(Outline::of(&file).with_context(|| part.path.clone())?);
+        files.push(file);
     }
-    match format(arguments) {
-        AudioFormat::Wav => to(&arguments.to, |out| wav::write(&audio, out))?,
-        AudioFormat::Flac => match audio.as_slice() {
-            [one] => to(&arguments.to, |out| Ok(out.write_all(one)?))?,
-            _ => bail!("the audio has {} parts; write WAV, or one part with --media", audio.len()),
-        },
+    let source = Source { track: Arc::new(Track::new(outlines)?), files };
+    let voices = match arguments.side {
+        Who::Both => Voices::Both,
+        Who::Caller => Voices::Caller,
+        Who::Callee => Voices::Callee,
+    };
+    let track = Arc::clone(&source.track);
+    match (format(arguments), voices) {
+        (AudioFormat::Wav, _) => {
+            source.write_view(&View::wav(track, voices, &[])?, &arguments.to)?
+        }
+        (AudioFormat::Flac, Voices::Both) => {
+            source.write_view(&View::flac(track, &[]), &arguments.to)?
+        }
+        (AudioFormat::Flac, _) => {
+            source.convert(Converter::flac(track, voices, &[])?, &arguments.to)?
+        }
+        (AudioFormat::Opus, _) => {
+            source.convert(Converter::opus(track, voices, &[])?, &arguments.to)?
+        }
     }
     Ok(Verdict::Done)
+}
+
+/// The parts of the audio, opened.
+struct Source {
+    track: Arc<Track>,
+    files: Vec<Vec<u8>>,
+}
+
+impl Source {
+    fn part(&self, part: usize) -> Result<&[u8], PlaybackError> {
+        self.files.get(part).map(Vec::as_slice).ok_or(PlaybackError::Nothing)
+    }
+
+    fn write_view(&self, view: &View, path: &Path) -> Result<()> {
+        to(path, |out| {
+            let mut at = 0;
+            while at < view.bytes() {
+                let piece = view.read(at, PIECE_BYTES, |part| self.part(part))?;
+                out.write_all(&piece)?;
+                at += piece.len() as u64;
+            }
+            Ok(())
+        })
+    }
+
+    fn convert(&self, mut converter: Converter, path: &Path) -> Result<()> {
+        to(path, |out| {
+            while let Some(piece) = converter.next(|part| self.part(part))? {
+                out.write_all(&piece)?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// The parts of the wanted audio in the order of time.
@@ -59,8 +114,10 @@ fn is_main(media_id: &str) -> bool {
 }
 
 fn format(arguments: &Play) -> AudioFormat {
-    let by_name = match arguments.to.extension() {
-        Some(ending) if ending.eq_ignore_ascii_case("flac") => AudioFormat::Flac,
+    let ending = arguments.to.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let by_name = match ending.to_ascii_lowercase().as_str() {
+        "flac" => AudioFormat::Flac,
+        "opus" | "ogg" => AudioFormat::Opus,
         _ => AudioFormat::Wav,
     };
     arguments.format.unwrap_or(by_name)

@@ -15,6 +15,9 @@ use crate::shell::{self, cargo};
 /// Records a capture, lists the recordings, verifies one and says where its audio is.
 pub(crate) fn run(capture: Option<&Path>) -> Result<()> {
     crate::setup::run()?;
+    if let Err(error) = crate::web::build() {
+        eprintln!("The window will have no pages: {error:#}");
+    }
     shell::run(cargo(), &["build", "--release", "--quiet", "--package", "wiring"])?;
     let spanreel = shell::target().join("release/spanreel");
     let folder = fresh_folder()?;

@@ -9,6 +9,7 @@ mod long;
 mod setup;
 mod shell;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   attack [SECONDS] floods of SIP, RTP, fragments and tunnels beside 500 live calls [60]
   soak [MINUTES]   changing load with restarts; memory, descriptors and files return to where they were [60]
   ebpf [--check]   build the XDP program anew; or see that the committed one is what its source gives
+  web              build the window's pages (node, npm), which the program then has in it
   setup            install what the others need";
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ["soak"] => long::soak(60.0),
         ["soak", minutes] => minutes.parse().map_err(anyhow::Error::from).and_then(long::soak),
         ["ebpf", ..] => ebpf::run(),
+        ["web"] => web::build(),
         ["setup"] => setup::run(),
         _ => {
             eprintln!("{USAGE}");

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::shell::{self, has};
 
 /// A program, how it tells its version, and the Debian package that has it.
-type Program = (&'static str, &'static str, &'static str);
+pub(crate) type Program = (&'static str, &'static str, &'static str);
 
 /// What the build and the tests need.
 const PROGRAMS: [Program; 10] = [

@@ -21,6 +21,7 @@ const DENY_VERSION: &str = "0.20.2";
 /// Runs it all, cheapest first.
 pub(crate) fn run() -> Result<()> {
     crate::setup::run()?;
+    crate::web::build()?;
     shell::run(cargo(), &["fmt", "--all", "--check"])?;
     shell::run(
         cargo(),

@@ -249,6 +249,24 @@ pub const SAVED_SEARCHES_PER_USER_MAX: i64 = 100;
 pub const SAVED_SEARCH_NAME_CHARACTERS_MAX: usize = 128;
 /// A saved search's query string.
 pub const SAVED_QUERY_BYTES_MAX: usize = 2_048;
+/// Connections to the web server.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// The same from one address: a proxy, a site behind one address.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_024;
+/// Requests of one connection at once (HTTP/2).
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = 128;
+/// Requests that are being answered; what streams (events, sound) does not count once it has begun.
+pub const REQUESTS_AT_ONCE_MAX: usize = 512;
+/// How long a client may take for the TLS handshake, for a request's head, and for each part of its body.
+pub const CLIENT_SECONDS_MAX: u64 = 10;
+/// How long an answer may take until it begins.
+pub const ANSWER_SECONDS_MAX: u64 = 60;
+/// How long a client may take nothing of what is sent to it. A player that is paused takes nothing.
+pub const STALLED_SECONDS_MAX: u32 = 300;
+/// A request's head: all header fields.
+pub const REQUEST_HEAD_BYTES_MAX: u32 = 32 * 1024;
+/// A request's body.
+pub const REQUEST_BODY_BYTES_MAX: usize = 64 * 1024;
 
 const _: () =
     assert!(SIP_MESSAGE_BYTES_MAX <= TCP_REORDER_BYTES_MAX, "a SIP message fits the TCP buffer");

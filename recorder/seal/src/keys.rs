@@ -10,8 +10,8 @@ use aws_lc_rs::signature::{
 };
 use base::Timestamp;
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    PKCS_RSA_SHA256, PublicKeyData, SerialNumber, SignatureAlgorithm,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData, SerialNumber, SignatureAlgorithm,
 };
 use zeroize::Zeroizing;
 
@@ -28,6 +28,9 @@ pub enum Purpose<'a> {
     Node(&'a str),
     /// This node makes its catalog anew with it: the metadata are sealed for it too, the media never.
     Catalog(&'a str),
+    /// This node's web server shows it to browsers (TLS), which know the server by these names and IP addresses; at
+    /// least one.
+    Server(&'a [String]),
 }
 
 /// The kind of a new key.
@@ -67,10 +70,14 @@ pub fn create(
     // Positive and of full length (RFC 5280, 4.1.2.2).
     let [first, ..] = &mut serial;
     *first = *first & 0x7F | 0x40;
-    let mut parameters = CertificateParams::default();
+    let names = if let Purpose::Server(names) = purpose { names.to_vec() } else { Vec::new() };
+    let mut parameters = CertificateParams::new(names).map_err(|_| failed.clone())?;
     parameters.serial_number = Some(SerialNumber::from_slice(&serial));
     parameters.distinguished_name = name(purpose);
     parameters.key_usages = usage(purpose, algorithm);
+    if matches!(purpose, Purpose::Server(_)) {
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    }
     parameters.is_ca = IsCa::ExplicitNoCa;
     parameters.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(not_before);
     parameters.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(not_after);
@@ -105,13 +112,17 @@ fn name(purpose: Purpose<'_>) -> DistinguishedName {
         Purpose::Catalog(node) => {
             name.push(DnType::CommonName, format!("Spanreel catalog of {node}"))
         }
+        Purpose::Server(names) => {
+            let first = names.first().map_or("", String::as_str);
+            name.push(DnType::CommonName, format!("Spanreel on {first}"))
+        }
     }
     name
 }
 
 fn usage(purpose: Purpose<'_>, algorithm: Algorithm) -> Vec<KeyUsagePurpose> {
     vec![match (purpose, algorithm) {
-        (Purpose::Node(_), _) => KeyUsagePurpose::DigitalSignature,
+        (Purpose::Node(_) | Purpose::Server(_), _) => KeyUsagePurpose::DigitalSignature,
         (_, Algorithm::P256) => KeyUsagePurpose::KeyAgreement,
         (_, Algorithm::Rsa3072) => KeyUsagePurpose::KeyEncipherment,
     }]

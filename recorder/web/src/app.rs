@@ -19,6 +19,7 @@ use crate::audit::{Audit, AuditError, What};
 use crate::auth::{self, Caller, Right, Throttle};
 use crate::link::{Recorder, SOCKET_NAME};
 use crate::problem::{Answer, Problem};
+use crate::server::ServerCertificate;
 pub use crate::server::extract::{Json, Path, Query};
 
 /// Where everything is. It stays as it is while the server runs.
@@ -30,6 +31,8 @@ pub struct Settings {
     /// What people's browsers call this server, without a slash at the end: `https://span1.example:8443`. Links are made
     /// with it, never with what a request says its host was.
     pub url: String,
+    /// What it shows to browsers.
+    pub certificate: ServerCertificate,
     /// The node's name.
     pub node: String,
     /// Program and version.

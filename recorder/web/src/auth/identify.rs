@@ -18,7 +18,7 @@ use crate::app::{Act, App};
 use crate::problem::{Answer, Problem};
 
 /// The cookie of a log-in. With this prefix a browser takes it only by TLS, for this host alone and all its paths.
-pub(super) const COOKIE: &str = "__Host-spanreel";
+pub(crate) const COOKIE: &str = "__Host-spanreel";
 /// Where the token against forged requests is.
 const CSRF: &str = "x-csrf-token";
 /// Secrets are 43 characters, tokens four more.

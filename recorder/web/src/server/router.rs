@@ -1,14 +1,14 @@
 //! All routes, and the description of them.
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::describe;
+use super::document::{self, QueryKeys};
+use super::{guards, health, pages};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::{audit, auth, live, media, recordings};
@@ -17,10 +17,13 @@ use crate::{audit, auth, live, media, recordings};
 const API: &str = "/api/v2";
 
 #[derive(utoipa::OpenApi)]
-#[openapi(info(
-    title = "Spanreel",
-    description = "Recordings, calls, status: all that the pages show, for other programs."
-))]
+#[openapi(
+    info(
+        title = "Spanreel",
+        description = "Recordings, calls, status: all that the pages show, for other programs."
+    ),
+    components(schemas(Problem))
+)]
 struct Description;
 
 /// Every module's routes below [`API`], and their description.
@@ -30,20 +33,34 @@ fn api() -> OpenApiRouter<App> {
         .merge(audit::routes())
         .merge(live::routes())
         .merge(media::routes())
-        .merge(recordings::routes())
-        .fallback(no_such_path);
+        .merge(recordings::routes());
     OpenApiRouter::with_openapi(Description::openapi()).nest(API, modules)
+}
+
+/// The description of the API: OpenAPI 3.1.
+#[must_use]
+pub fn description() -> serde_json::Value {
+    document::complete(&api().into_openapi())
 }
 
 /// Everything that is served.
 pub fn router(app: &App) -> Router {
-    let (api, description) = api().split_for_parts();
-    let description = describe::document(description);
-    let json = [(CONTENT_TYPE, "application/json")];
-    api.route(&format!("{API}/openapi.json"), get(async move || (json, description.clone())))
-        .method_not_allowed_fallback(no_such_method)
+    let (api, _) = api().split_for_parts();
+    let description = description();
+    let keys = QueryKeys::of(&description);
+    let text = description.to_string();
+    let described = ([(header::CONTENT_TYPE, "application/json")], text);
+    let api = api
+        .layer(from_fn(move |request, next| document::known_keys(keys.clone(), request, next)))
         .layer(from_fn_with_state(app.clone(), auth::identify))
-        .with_state(app.clone())
+        .route(&format!("{API}/openapi.json"), get(described))
+        .route(&format!("{API}/{{*rest}}"), axum::routing::any(no_such_path))
+        .route("/live", get(health::live))
+        .route("/ready", get(health::ready))
+        .method_not_allowed_fallback(no_such_method)
+        .fallback(pages::page)
+        .with_state(app.clone());
+    guards::around(api)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -51,8 +68,6 @@ async fn no_such_path(uri: Uri) -> Problem {
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("{} cannot be asked for {method}", uri.path()),
-    )
+    let detail = format!("{} cannot be asked for {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

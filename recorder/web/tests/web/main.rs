@@ -1,0 +1,12 @@
+//! The window, from outside: a real server on loopback with TLS, and a real database.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests: what is not as it should be may panic"
+)]
+
+mod attacks;
+mod audit;
+mod log_in;
+mod rig;

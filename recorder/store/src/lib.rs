@@ -17,11 +17,13 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+pub mod checked;
 pub mod database;
 pub mod folder;
 pub mod verify;
 
 pub use catalog::{Catalog, CatalogError, Filter, Order};
+pub use checked::Checked;
 pub use database::{Database, DatabaseError, DatabasePlace, PostgresSettings};
 pub use folder::{Existing, Files, FolderError, NewRecording, PlaceMark, Published, Recordings};
 pub use verify::{Finding, Problem, Report, verify, verify_exported};

@@ -338,12 +338,12 @@ impl Check<'_> {
     }
 }
 
-fn same(found: Sha256Hash, expected: Sha256Hash) -> Result<(), Problem> {
+pub(crate) fn same(found: Sha256Hash, expected: Sha256Hash) -> Result<(), Problem> {
     if found == expected { Ok(()) } else { Err(Problem::Hash { expected, found }) }
 }
 
 /// Opens a plain file for reading; a link or a device in its place is not followed, and not waited for.
-fn open_plain(path: &Path) -> Result<File, Problem> {
+pub(crate) fn open_plain(path: &Path) -> Result<File, Problem> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut options = OpenOptions::new();
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;

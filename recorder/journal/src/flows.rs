@@ -102,6 +102,8 @@ pub(crate) struct Flow {
     pub(crate) open: Option<OpenChunk<CHUNK_BYTES>>,
     generation: u32,
     live: bool,
+    /// Somebody listens to it.
+    pub(crate) overheard: bool,
     pub(crate) chain: ChainEnd,
     opened: Timestamp,
     sealed_packets: u64,
@@ -121,6 +123,7 @@ impl Flow {
             open: None,
             generation,
             live: true,
+            overheard: false,
             chain: ChainEnd { needed_from: segment, ..ChainEnd::default() },
             opened: first.time,
             sealed_packets: 0,

@@ -69,7 +69,7 @@ impl fmt::Debug for Locator {
 ///
 /// Slots are used again; the generation tells a slot's flows apart. Unique per capture core and run of the
 /// program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -76,6 +76,8 @@ pub struct Appended {
     pub flow: FlowId,
     /// Whether this packet is the flow's first.
     pub opened: bool,
+    /// Whether somebody [listens](Writer::overhear) to the flow.
+    pub overheard: bool,
 }
 
 /// The journal of one capture core, for the thread that receives its packets.
@@ -150,8 +152,8 @@ impl Writer {
     pub fn media(&mut self, key: &FlowKey, packet: MediaPacket<'_>) -> Result<Appended, Refused> {
         let Some(slot) = self.flows.find(key) else { return self.media_of_new_flow(key, &packet) };
         let flow = self.flows.at_mut(slot);
-        let appended =
-            Appended { flow: FlowId { slot, generation: flow.generation() }, opened: false };
+        let (id, overheard) = (FlowId { slot, generation: flow.generation() }, flow.overheard);
+        let appended = Appended { flow: id, opened: false, overheard };
         if let Some(open) = &mut flow.open
             && open.push_media(self.small.slab(), &packet)
         {
@@ -184,7 +186,7 @@ impl Writer {
             return Err(refused);
         }
         let flow = FlowId { slot, generation: self.flows.at(slot).generation() };
-        Ok(Appended { flow, opened: true })
+        Ok(Appended { flow, opened: true, overheard: false })
     }
 
     #[inline(never)]
@@ -278,6 +280,14 @@ impl Writer {
     /// Every flow that is not forgotten.
     pub fn flows(&self) -> impl Iterator<Item = (FlowId, FlowSummary)> {
         self.flows.iter().map(|(id, _)| (id, self.flows.summary(id.slot)))
+    }
+
+    /// From now on, whether somebody listens to the flow: its packets are told apart by it. `false` if the flow is
+    /// forgotten; the next with its key is another.
+    pub fn overhear(&mut self, flow: FlowId, on: bool) -> bool {
+        let Some(slot) = self.flows.resolve(flow) else { return false };
+        self.flows.at_mut(slot).overheard = on;
+        true
     }
 
     /// Seals the flow's open chunk and gives the end of its chain, for [`crate::Reader::chain`]. `None` if the

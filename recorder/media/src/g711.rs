@@ -4,6 +4,8 @@
 //! does: A-law times 8 (up to +-32,256), mu-law times 4 (up to +-32,124). The decoder gives exactly these
 //! values, so that its output can be encoded back to the very same bytes.
 
+use base::{Encoding, Format};
+
 /// Which of the two companding laws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Law {
@@ -14,6 +16,16 @@ pub enum Law {
 }
 
 impl Law {
+    /// Of an announced format, if it is G.711 at its own rate (RFC 3551, 4.5.14).
+    #[must_use]
+    pub fn of(format: &Format) -> Option<Self> {
+        match format.encoding {
+            Encoding::Pcmu if format.clock_rate_hz == 8_000 => Some(Self::Mu),
+            Encoding::Pcma if format.clock_rate_hz == 8_000 => Some(Self::A),
+            _ => None,
+        }
+    }
+
     /// The 16-bit linear value of each code.
     #[must_use]
     pub const fn table(self) -> &'static [i16; 256] {

@@ -61,9 +61,10 @@ pub(crate) struct Voice<'a> {
 /// Tells what `payload_type` is in a flow with these formats.
 pub(crate) fn kind_of(formats: &Formats, payload_type: u8) -> Kind {
     let Some(format) = formats.get(payload_type) else { return Kind::Other };
+    if let Some(law) = Law::of(&format) {
+        return Kind::Sound(law);
+    }
     match format.encoding {
-        Encoding::Pcmu if format.clock_rate_hz == 8_000 => Kind::Sound(Law::Mu),
-        Encoding::Pcma if format.clock_rate_hz == 8_000 => Kind::Sound(Law::A),
         Encoding::TelephoneEvent => Kind::Event,
         Encoding::ComfortNoise => Kind::ComfortNoise,
         _ => Kind::Other,

@@ -51,14 +51,23 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
 }
 
+/// A job that is not done.
+struct InHand {
+    job: Arc<Job>,
+    /// When it was begun.
+    since: Instant,
+    /// How often it failed.
+    failures: u32,
+}
+
 /// The engine with the threads that finish its jobs.
 pub(crate) struct Conductor {
     pub(crate) engine: Engine,
     pool: Pool,
     /// Jobs for which the pool had no room; only if there is no waiting for it.
     waiting: VecDeque<Arc<Job>>,
-    /// Jobs that are not done, with how often they failed.
-    in_hand: HashMap<JobKey, (Arc<Job>, u32)>,
+    /// Jobs that are not done.
+    in_hand: HashMap<JobKey, InHand>,
     /// Failed jobs, and when they are tried again.
     retries: Vec<(Instant, Arc<Job>)>,
     /// Nothing is tried again any more.
@@ -109,7 +118,8 @@ impl Conductor {
 
     fn begin(&mut self, job: Job) {
         let job = Arc::new(job);
-        self.in_hand.insert(job.key, (Arc::clone(&job), 0));
+        let begun = InHand { job: Arc::clone(&job), since: clock::instant(), failures: 0 };
+        self.in_hand.insert(job.key, begun);
         if self.pool.is_full() && !self.waits_for_pool {
             self.waiting.push_back(job);
             return;
@@ -133,6 +143,12 @@ impl Conductor {
     /// Jobs that are not done, those that wait to be tried again among them.
     pub(crate) fn in_hand(&self) -> usize {
         self.in_hand.len()
+    }
+
+    /// How long the oldest of them has been waiting.
+    pub(crate) fn oldest(&self) -> Duration {
+        let since = self.in_hand.values().map(|it| it.since).min();
+        since.map_or(Duration::ZERO, |since| clock::instant().duration_since(since))
     }
 
     /// What became of the jobs so far.
@@ -167,7 +183,7 @@ impl Conductor {
                     continue;
                 }
             }
-            let failures = self.in_hand.remove(&key).map_or(0, |(_, failures)| failures);
+            let failures = self.in_hand.remove(&key).map_or(0, |it| it.failures);
             self.tally.failed -= u64::from(failures > 0);
             self.engine.finished(key);
         }
@@ -181,7 +197,7 @@ impl Conductor {
 
     /// A job's first failure is told; those after it are no news.
     fn failed(&mut self, key: JobKey, error: Error) {
-        let Some((job, failures)) = self.in_hand.get_mut(&key) else { return };
+        let Some(InHand { job, failures, .. }) = self.in_hand.get_mut(&key) else { return };
         if *failures == 0 {
             self.tally.failed += 1;
             self.failure = Some(self.failure.take().unwrap_or(error));

@@ -8,9 +8,10 @@
 //! The file system of the data folder (journal, spool, catalog) decides over new calls. One of recordings elsewhere
 //! is watched by a thread of its own, which may hang with it; when it is full, recordings wait in the spool.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::alarms::{AlarmId, Board};
+use crate::alarms::{AlarmId, Board, Filling};
+use crate::clock;
 use crate::engine::Limit;
 
 /// How often to look.
@@ -98,6 +100,32 @@ impl Admission {
     }
 }
 
+/// A disk as it was when it was last looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct ShownRoom {
+    /// `journal` or `recordings`.
+    pub(crate) purpose: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) space: Space,
+    /// How long the free space lasts at the pace of the last day; unknown if it does not fill.
+    pub(crate) days_left: Option<f64>,
+}
+
+/// The disks, for who tells people of them. A clone shows the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rooms(Arc<Mutex<BTreeMap<u32, ShownRoom>>>);
+
+impl Rooms {
+    fn show(&self, part: u32, room: ShownRoom) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, room);
+    }
+
+    /// The data folder's, then that of recordings elsewhere.
+    pub(crate) fn all(&self) -> Vec<ShownRoom> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Room {
@@ -149,6 +177,7 @@ pub(crate) struct Watched {
 /// The threads that look; they end when it is dropped, but one that hangs with its disk is not waited for.
 pub(crate) struct DiskWatch {
     _stop: Vec<Sender<()>>,
+    rooms: Rooms,
     data: Option<JoinHandle<()>>,
 }
 
@@ -160,6 +189,7 @@ impl DiskWatch {
     pub(crate) fn start(watched: &Watched, board: &Board, admission: &Admission) -> Result<Self> {
         let (stop, stopped) = bounded(0);
         let mut data = DataWatch::new(watched.clone(), board.clone(), admission.clone());
+        let rooms = data.rooms.clone();
         data.look();
         let data = thread("disk-watch", move || every(&stopped, || data.look()))?;
         let mut stops = vec![stop];
@@ -170,11 +200,18 @@ impl DiskWatch {
                 place,
                 judge: Judge::new(watched.marks),
                 board: board.clone(),
+                filling: Filling::default(),
+                rooms: rooms.clone(),
             };
             thread("place-watch", move || every(&stopped, || look.look()))?;
             stops.push(stop);
         }
-        Ok(Self { _stop: stops, data: Some(data) })
+        Ok(Self { _stop: stops, rooms, data: Some(data) })
+    }
+
+    /// The disks as they were last seen.
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 }
 
@@ -207,18 +244,22 @@ struct DataWatch {
     judge: Judge,
     board: Board,
     admission: Admission,
+    filling: Filling,
+    rooms: Rooms,
 }
 
 impl DataWatch {
     fn new(watched: Watched, board: Board, admission: Admission) -> Self {
         let judge = Judge::new(watched.marks);
-        Self { watched, judge, board, admission }
+        let (filling, rooms) = (Filling::default(), Rooms::default());
+        Self { watched, judge, board, admission, filling, rooms }
     }
 
     fn look(&mut self) {
         let Watched { disk, data, journal, .. } = &self.watched;
         // Without an answer, what was known stays: the journal tells if it cannot be written.
         let Ok(space) = disk.space(data) else { return };
+        show(&self.rooms, (DATA, "journal"), data, space, &mut self.filling);
         let room = self.judge.judge(space, bytes_in(&**disk, journal));
         let refused = room == Room::Critical;
         if self.admission.0.swap(refused, Ordering::Relaxed) != refused {
@@ -243,17 +284,33 @@ struct PlaceWatch {
     place: PathBuf,
     judge: Judge,
     board: Board,
+    filling: Filling,
+    rooms: Rooms,
 }
 
 impl PlaceWatch {
     fn look(&mut self) {
         // That it does not answer is found, and told, by whoever stores there.
         if let Ok(space) = self.disk.space(&self.place) {
+            show(&self.rooms, (PLACE, "recordings"), &self.place, space, &mut self.filling);
             let room = self.judge.judge(space, 0);
             let then = "recordings will wait on the local disk";
             tell(&self.board, PLACE, room, space, &self.place, then);
         }
     }
+}
+
+fn show(
+    rooms: &Rooms,
+    (part, purpose): (u32, &'static str),
+    path: &Path,
+    space: Space,
+    filling: &mut Filling,
+) {
+    let now = Duration::from_nanos(clock::monotonic());
+    filling.note(now, space.free);
+    let days_left = filling.days_left(now, space.free);
+    rooms.show(part, ShownRoom { purpose, path: path.to_owned(), space, days_left });
 }
 
 fn tell(board: &Board, part: u32, room: Room, space: Space, path: &Path, then: &str) {

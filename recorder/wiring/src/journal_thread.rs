@@ -3,7 +3,7 @@
 //! A live journal's thread does not give up: as long as the disk fails it tries again, and what comes waits in
 //! memory. That of a replay gives up at the first error, because its input can be read again.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,6 +37,11 @@ impl Health {
     pub(crate) fn is_lost(&self) -> bool {
         self.0.failed.load(Ordering::Acquire)
     }
+
+    /// How long the slowest turn took, writing and flushing, since this was last asked.
+    pub(crate) fn take_slowest(&self) -> Duration {
+        Duration::from_micros(self.0.slowest.swap(0, Ordering::Relaxed))
+    }
 }
 
 #[derive(Default)]
@@ -49,6 +54,8 @@ struct Shared {
     state: Mutex<JournalState>,
     /// Segments before this are no longer needed.
     needed_from: AtomicU32,
+    /// Microseconds of the slowest turn of late.
+    slowest: AtomicU64,
 }
 
 impl JournalThread {
@@ -127,10 +134,13 @@ impl Shared {
         loop {
             let stop = self.stop.load(Ordering::Acquire);
             let needed_from = self.needed_from.load(Ordering::Relaxed);
+            let began = clock::instant();
             let turn = match self.persistent {
                 true => turn(&mut appender, needed_from),
                 false => turn_of_replay(&mut appender, needed_from),
             };
+            let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.slowest.fetch_max(took, Ordering::Relaxed);
             self.tell(&appender);
             match turn {
                 Ok(0) if stop => return,

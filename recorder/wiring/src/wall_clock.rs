@@ -115,6 +115,14 @@ impl WallClock {
         time.moved(self.ahead_at(time))
     }
 
+    /// How it is now: whether a time service steers it, how, and how far off it is at most.
+    pub(crate) fn quality(&self) -> (bool, String, std::time::Duration) {
+        let quality = self.lock().last().map(|standing| standing.quality.clone());
+        let quality = quality.unwrap_or_else(|| Quality::of(None));
+        let error_max = std::time::Duration::from_micros(quality.error_max);
+        (quality.synchronised, quality.steering, error_max)
+    }
+
     /// For a recording of a call that was up between these times of the capture clock.
     pub(crate) fn of_call(&self, start: Timestamp, stop: Timestamp) -> Option<Clock> {
         let all = self.lock();

@@ -41,6 +41,9 @@ pub trait Surroundings {
     /// Something that the engine must know. False if the way to it is full: of what was seen, it will not know.
     fn seen(&mut self, seen: Seen<'_>) -> bool;
 
+    /// A packet of a flow that somebody listens to, which is journaled. Nobody does in most surroundings.
+    fn overheard(&mut self, _flow: FlowId, _packet: &MediaPacket<'_>) {}
+
     /// The journal has no buffer free. Whether it is worth trying again: a capture file can wait for the
     /// disk, live traffic cannot.
     fn wait_for_journal(&mut self) -> bool;
@@ -138,6 +141,12 @@ impl Worker {
         self.journal.forget_flow(flow)
     }
 
+    /// From now on, whether somebody listens to the flow.
+    pub fn overhear(&mut self, flow: FlowId, on: bool) {
+        // One that is forgotten has nothing to be heard.
+        let _ = self.journal.overhear(flow, on);
+    }
+
     /// Its journal.
     pub fn journal(&mut self) -> &mut Writer {
         &mut self.journal
@@ -227,6 +236,9 @@ impl<'a, S: Surroundings> Sink<'a, S> {
                 Ok(appended) => {
                     self.truncated +=
                         u64::from(usize::from(packet.wire_bytes) > packet.payload.len());
+                    if appended.overheard {
+                        self.surroundings.overheard(appended.flow, &packet);
+                    }
                     return if appended.opened {
                         self.opened(key, packet.time, appended.flow)
                     } else {

@@ -27,7 +27,7 @@ pub struct Status {
     pub ledger: Ledger,
     /// The capture threads.
     pub workers: Vec<Worker>,
-    /// Streams that are up, by codec; the most first.
+    /// Streams that calls which are up have announced, by codec; the most first.
     pub codecs: Vec<Codec>,
     /// How the calls of the last quarter of an hour sounded.
     pub quality: Quality,
@@ -35,6 +35,8 @@ pub struct Status {
     pub span: Span,
     /// Calls on their way from the journal to the catalog.
     pub finishing: Finishing,
+    /// Who listens to calls that are up.
+    pub listening: Listening,
     /// Where journal and recordings are.
     pub disks: Vec<Disk>,
     /// The catalog.
@@ -106,9 +108,9 @@ pub struct Calls {
 pub struct Traffic {
     /// Taken by the capture threads in the last second.
     pub packets_per_second: f64,
-    /// Bits of frames in the last second.
+    /// Bits of frames that the interface received in the last second.
     pub bits_per_second: f64,
-    /// RTP streams that are up.
+    /// Media flows that are open: RTP, and RTCP where it has a port of its own.
     pub streams: u64,
 }
 
@@ -164,7 +166,7 @@ pub struct Worker {
 pub struct Codec {
     /// Encoding name, e.g. `PCMA`.
     pub name: String,
-    /// Streams that are up.
+    /// Streams: two a call.
     pub streams: u64,
 }
 
@@ -206,6 +208,16 @@ pub struct Finishing {
     pub spooled: u64,
 }
 
+/// Listening to calls that are up.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Listening {
+    /// Listeners.
+    pub listeners: u64,
+    /// Packets that were recorded, but that no listener got because the way to him was full, since the start.
+    pub missed: u64,
+}
+
 /// Where something is stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -220,7 +232,7 @@ pub struct Disk {
     pub free: u64,
     /// How long the free space lasts at the pace of the last hours, days.
     pub days_left: Option<f64>,
-    /// How long the slowest flush of the last minute took, milliseconds; absent where nothing was flushed.
+    /// How long the slowest write and flush of the last minute took, milliseconds; absent where nothing was flushed.
     pub latency: Option<f64>,
     /// What is wrong.
     pub trouble: Option<String>,

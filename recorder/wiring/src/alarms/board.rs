@@ -72,6 +72,23 @@ impl Board {
         events
     }
 
+    /// What is wrong, if the condition holds now; whether its alarm is up already or not.
+    pub(crate) fn holds(&self, id: AlarmId) -> Option<String> {
+        let guard = self.lock();
+        let condition = guard.conditions.get(&id).filter(|it| !it.causes.is_empty())?;
+        Some(condition.detail.clone())
+    }
+
+    /// The same as one part of the program says it.
+    pub(crate) fn holds_part(&self, id: AlarmId, part: u32) -> Option<String> {
+        self.lock().conditions.get(&id)?.causes.get(&part).cloned()
+    }
+
+    /// What is wrong, if the alarm is up.
+    pub(crate) fn raised_detail(&self, id: AlarmId) -> Option<String> {
+        self.lock().conditions.get(&id)?.alarm.as_ref().map(|alarm| alarm.detail.clone())
+    }
+
     /// The alarms that are up: the worst first, of those the newest.
     #[must_use]
     pub fn raised(&self) -> Vec<Alarm> {

@@ -37,7 +37,7 @@ pub(super) struct Subjects {
 
 /// Looks until the other end is gone. What comes from there is to be looked at from then on, at once.
 pub(super) fn run(board: &Board, subjects: &Receiver<Subjects>, now: impl Fn() -> Moment) {
-    let (mut current, mut space) = (Subjects::default(), Space::default());
+    let (mut current, mut space) = (Subjects::default(), Filling::default());
     let mut turn = 0;
     loop {
         match subjects.recv_timeout(EVERY) {
@@ -109,11 +109,35 @@ pub(super) fn judge_clock(board: &Board, quality: Option<ClockQuality>) {
 
 /// The disk's free space over the last day.
 #[derive(Debug, Default)]
-pub(super) struct Space {
+pub(crate) struct Filling {
     past: VecDeque<(Duration, u64)>,
 }
 
-impl Space {
+impl Filling {
+    /// Bytes free now: remembered now and then.
+    pub(crate) fn note(&mut self, now: Duration, free: u64) {
+        if self.past.back().is_none_or(|(at, _)| now.saturating_sub(*at) >= SPACE_EVERY) {
+            self.past.push_back((now, free));
+            if self.past.len() > SPACES_MAX {
+                self.past.pop_front();
+            }
+        }
+    }
+
+    /// How many bytes a day fill the disk; nothing if it is too early to tell, or it does not fill.
+    fn per_day(&self, now: Duration, free: u64) -> Option<f64> {
+        let (since, before) = self.past.front()?;
+        let span = now.saturating_sub(*since);
+        let filled = before.saturating_sub(free);
+        let tells = span >= SPACE_SPAN_MIN && filled > 0;
+        tells.then(|| filled as f64 * DAY.as_secs_f64() / span.as_secs_f64())
+    }
+
+    /// In how many days the disk is full at the present rate.
+    pub(crate) fn days_left(&self, now: Duration, free: u64) -> Option<f64> {
+        Some(free as f64 / self.per_day(now, free)?)
+    }
+
     /// Bytes free now, of so many: says so if the disk, filled at the present rate, holds less than the retention.
     pub(super) fn add(
         &mut self,
@@ -122,19 +146,11 @@ impl Space {
         size: u64,
         retention_days: u32,
     ) -> Option<String> {
-        if self.past.back().is_none_or(|(at, _)| now.saturating_sub(*at) >= SPACE_EVERY) {
-            self.past.push_back((now, free));
-            if self.past.len() > SPACES_MAX {
-                self.past.pop_front();
-            }
-        }
-        let (since, before) = self.past.front()?;
-        let span = now.saturating_sub(*since);
-        let filled = before.saturating_sub(free);
-        if span < SPACE_SPAN_MIN || filled == 0 || retention_days == 0 {
+        self.note(now, free);
+        if retention_days == 0 {
             return None;
         }
-        let per_day = filled as f64 * DAY.as_secs_f64() / span.as_secs_f64();
+        let per_day = self.per_day(now, free)?;
         let (left, whole) = (free as f64 / per_day, size as f64 / per_day);
         (whole < f64::from(retention_days)).then(|| {
             format!(

@@ -22,6 +22,7 @@ mod watch;
 
 pub use self::alarm::{Alarm, Change, Event};
 pub use self::board::{Board, Moment};
+pub(crate) use self::checks::Filling;
 pub use self::ids::{AlarmId, Severity};
 pub(crate) use self::outlets::State;
 pub(crate) use self::service::{Alarms, Scene, state_of};

@@ -21,9 +21,11 @@ pub(crate) struct CallState {
     phase: Phase,
     /// How many of the call's announcements have been entered.
     entered: usize,
-    endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) started: Timestamp,
     ended: Timestamp,
+    /// Who watches calls knows that it was answered.
+    answer_told: bool,
     waiting: usize,
     reports: Vec<Report>,
     /// The flows of the job that is out.
@@ -51,12 +53,14 @@ impl Engine {
             endpoints: Vec::new(),
             started: self.dialogs.call(call).map_or(self.now, |record| record.started),
             ended: Timestamp::MAX,
+            answer_told: false,
             waiting: 0,
             reports: Vec::new(),
             flows: Vec::new(),
             recovered: false,
         };
         self.calls.insert(call, state);
+        self.changed(call);
         self.schedule(self.now.plus(ALIVE_EVERY), Task::Alive(call));
     }
 
@@ -85,12 +89,23 @@ impl Engine {
             }
         }
         state.entered = record.announced.len();
+        self.changed(call);
+    }
+
+    /// A message of the call came. That it was answered is worth telling even if nothing is announced with it.
+    pub(crate) fn call_heard(&mut self, call: CallKey) {
+        let answered = self.dialogs.call(call).is_some_and(|record| record.answered.is_some());
+        let Some(state) = self.calls.get_mut(&call).filter(|_| answered) else { return };
+        if !std::mem::replace(&mut state.answer_told, true) {
+            self.changed(call);
+        }
     }
 
     pub(crate) fn call_ended(&mut self, call: CallKey, time: Timestamp) {
         let Some(state) = self.calls.get_mut(&call) else { return };
         state.phase = Phase::Settling;
         state.ended = time;
+        self.changed(call);
         let due = if self.ending { self.now } else { time.plus(SETTLE) };
         self.schedule(due, Task::Settle(call));
         if self.ending {
@@ -193,6 +208,9 @@ impl Engine {
     /// The recording is stored: what it was made of may go.
     pub(crate) fn call_finished(&mut self, key: CallKey) {
         let Some(state) = self.calls.remove(&key) else { return };
+        if state.is_up() {
+            self.changed(key);
+        }
         for endpoint in state.endpoints {
             if self.ownership.forget(endpoint, key) {
                 self.commands.push_back(Command::Unexpect(endpoint));
@@ -209,7 +227,7 @@ impl Engine {
     }
 
     /// The flows that touch the call's endpoints and are its own, with the announcement that says so.
-    fn flows_of(&self, call: CallKey, endpoints: &[Endpoint]) -> Vec<(FlowRef, Owner)> {
+    pub(crate) fn flows_of(&self, call: CallKey, endpoints: &[Endpoint]) -> Vec<(FlowRef, Owner)> {
         let mut found: Vec<(FlowRef, Owner)> = Vec::new();
         for flow in endpoints.iter().flat_map(|endpoint| self.flows.at(*endpoint)) {
             if found.iter().any(|(known, _)| known == flow) {
@@ -297,7 +315,7 @@ fn owner(call: CallKey, index: usize, announced: &Announced, rtcp: bool) -> Owne
 
 /// RFC 3264, 5.1 and 6.1: the numbers in a description are what its sender wants to receive. The latest
 /// description of the receiver comes first, then those of the sender.
-fn formats(call: &Call, destination: Endpoint, source: Endpoint) -> Formats {
+pub(super) fn formats(call: &Call, destination: Endpoint, source: Endpoint) -> Formats {
     let mut formats = Formats::default();
     for endpoint in [destination, source] {
         for announced in

@@ -27,6 +27,8 @@ pub(crate) struct Flow {
     pub pair: Option<FlowRef>,
     /// When its core was last asked about it.
     pub asked: Timestamp,
+    /// Its packets, when its core last told of it.
+    pub packets: u64,
 }
 
 /// All flows.
@@ -41,11 +43,18 @@ impl Flows {
     /// A core opened a flow.
     pub(crate) fn open(&mut self, flow: FlowRef, key: FlowKey, time: Timestamp) {
         let (free_from, busy, pair) = (Timestamp::ZERO, Vec::new(), None);
-        let entry = Flow { key, free_from, busy, pair, asked: time };
+        let entry = Flow { key, free_from, busy, pair, asked: time, packets: 0 };
         self.recovered += usize::from(matches!(flow, FlowRef::Recovered(_)));
         self.flows.insert(flow, entry);
         self.by_endpoint.entry(key.source).or_default().push(flow);
         self.by_endpoint.entry(key.destination).or_default().push(flow);
+    }
+
+    /// The core has told how many packets it has.
+    pub(crate) fn counted(&mut self, flow: FlowRef, packets: u64) {
+        if let Some(entry) = self.flows.get_mut(&flow) {
+            entry.packets = packets;
+        }
     }
 
     /// The core no longer has it.

@@ -10,6 +10,7 @@
 mod calls;
 mod flows;
 mod job;
+mod live;
 mod ownership;
 mod refused;
 #[cfg(test)]
@@ -27,6 +28,8 @@ use self::calls::CallState;
 pub use self::flows::FlowRef;
 use self::flows::Flows;
 pub use self::job::{Claim, Command, Job, JobKey, Report, Ticket};
+use self::live::Changes;
+pub(crate) use self::live::{UpCall, Voice, identity};
 use self::ownership::Ownership;
 use self::refused::Refusals;
 pub use self::refused::{Limit, Refused};
@@ -98,6 +101,8 @@ pub struct Engine {
     refusals: Refusals,
     /// Why new calls are refused, while they are.
     limit: Option<Limit>,
+    /// For who watches calls, if somebody does.
+    changes: Option<Changes>,
 }
 
 impl Engine {
@@ -122,6 +127,7 @@ impl Engine {
             totals: Totals::default(),
             refusals: Refusals::default(),
             limit: None,
+            changes: None,
         }
     }
 
@@ -138,6 +144,9 @@ impl Engine {
             let limit = self.limit.unwrap_or(Limit::Calls);
             let is_new = self.refusals.add(input.time, input.message, limit);
             self.totals.refused += u64::from(is_new);
+        }
+        if let Handled::Call(call) = handled {
+            self.call_heard(call);
         }
         self.take_actions();
         handled
@@ -200,8 +209,9 @@ impl Engine {
 
     /// A capture core answered.
     pub fn report(&mut self, report: Report) {
-        if report.found.is_none() {
-            self.flows.remove(report.flow);
+        match &report.found {
+            Some(summary) => self.flows.counted(report.flow, summary.packets),
+            None => self.flows.remove(report.flow),
         }
         match report.ticket {
             Ticket::Alive(call) => {

@@ -5,7 +5,7 @@ use base::{FlowKey, RecordingId, Timestamp};
 use dialog::{Call, EndReason};
 use media::Finished;
 
-use crate::engine::Claim;
+use crate::engine::{Claim, identity};
 
 /// What is known of a call before its media are.
 pub(super) struct Subject<'a> {
@@ -27,10 +27,7 @@ impl<'a> Subject<'a> {
     pub(super) fn id(&self, first_packet: Timestamp) -> RecordingId {
         let start = self.start(first_packet);
         match (self.call, self.key()) {
-            (Some(call), _) => {
-                let tag = call.legs.first().map_or("", |leg| leg.from_tag.as_str());
-                RecordingId::of_call(start, &[call.call_id.as_bytes(), tag.as_bytes()])
-            }
+            (Some(call), _) => RecordingId::of_call(start, &identity(call)),
             (None, key) => {
                 let text = format!("{:?}", (key.domain, key.source, key.destination));
                 RecordingId::of_call(start, &[text.as_bytes()])

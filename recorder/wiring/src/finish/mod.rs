@@ -243,6 +243,7 @@ impl Finisher {
         self.losses.note(&mut recording, ahead);
         self.heard.note(&recording);
         self.outages.note(&mut recording, ahead);
+        self.heard.note_missing(&recording);
         Ok(Some((recording, finished)))
     }
 

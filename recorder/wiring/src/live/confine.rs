@@ -59,6 +59,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_sched_setaffinity,
     libc::SYS_sched_yield,
     libc::SYS_set_robust_list,
+    // Of itself, and without a privilege only downwards.
+    libc::SYS_setpriority,
     libc::SYS_sigaltstack,
     libc::SYS_tgkill,
     // Itself and its system.

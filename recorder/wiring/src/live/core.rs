@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use base::{Ledger, Timestamp};
+use base::{Ledger, MediaPacket, Timestamp};
 use capture::{CaptureError, Frame, Poll, Taker};
+use journal::FlowId;
 
 use super::lines::{Answer, Counted, Lines, Order};
 use super::tap::{Tap, TapCounts};
@@ -219,6 +220,7 @@ pub(super) fn carry_out(worker: &mut Worker, lines: &Lines, order: Order) -> Opt
         Order::Forget(flow) => {
             worker.forget(flow);
         }
+        Order::Overhear(flow, on) => worker.overhear(flow, on),
         Order::ReleaseSignalling(before) => {
             worker.journal().release_signalling_before(before);
             lines.set_needed_from(worker.journal().needed_from());
@@ -257,6 +259,11 @@ impl Surroundings for Live<'_> {
     #[inline]
     fn seen(&mut self, seen: Seen<'_>) -> bool {
         self.lines.tell(seen)
+    }
+
+    #[inline]
+    fn overheard(&mut self, flow: FlowId, packet: &MediaPacket<'_>) {
+        self.lines.overhear(flow, packet);
     }
 
     /// Live traffic does not wait.

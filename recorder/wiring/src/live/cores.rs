@@ -152,6 +152,13 @@ impl LiveCores {
         Ok(reports)
     }
 
+    /// From now on, whether somebody listens to a flow.
+    pub(super) fn overhear(&mut self, flow: FlowRef, on: bool) {
+        if let Some((core, id)) = of_core(flow) {
+            self.give(Order::Overhear(id, on), core);
+        }
+    }
+
     fn give(&mut self, order: Order, core: u8) -> Option<Answer> {
         let handle = self.handles.get_mut(usize::from(core))?;
         if let Some(ended) = &mut handle.ended {

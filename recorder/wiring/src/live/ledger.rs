@@ -27,6 +27,8 @@ pub(crate) struct LiveLedger {
     pub(super) program: Option<Counters>,
     pub(super) taps: TapCounts,
     pub(super) cores: Ledger,
+    /// Frames that each core took.
+    pub(super) by_core: Vec<u64>,
     pub(super) orders_refused: u64,
     pub(super) endpoints_refused: u64,
     pub(super) totals: Totals,

@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use base::{Endpoint, FlowKey, Ledger, Timestamp, Transport};
+use base::{Endpoint, FlowKey, Ledger, MediaPacket, Timestamp, Transport};
 use crossbeam::queue::ArrayQueue;
 use journal::{FlowId, FlowSummary};
 
@@ -20,6 +20,10 @@ const MESSAGES_MAX: usize = 16_384;
 const FLOWS_OPENED_MAX: usize = 16_384;
 /// Commands, and answers to them.
 const COMMANDS_MAX: usize = 16_384;
+/// Packets of calls that somebody listens to, on their way to him: 100 ms of 64 listened-to calls on one core.
+const OVERHEARD_MAX: usize = 1_024;
+/// Bytes of the largest of them: 200 ms of G.711.
+const OVERHEARD_BYTES_MAX: usize = 2_048;
 /// What a message's buffer is made for; a larger message makes it grow, once.
 const MESSAGE_BYTES: usize = 2_048;
 
@@ -46,8 +50,17 @@ pub(super) enum Order {
     Report(FlowId, Ticket),
     Release(FlowId, Timestamp),
     Forget(FlowId),
+    /// Whether somebody listens to a flow.
+    Overhear(FlowId, bool),
     /// Signalling from before this is no longer needed; and say from where on the journal is.
     ReleaseSignalling(Timestamp),
+}
+
+/// A packet of a flow that somebody listens to.
+pub(super) struct Overheard {
+    pub(super) flow: FlowId,
+    pub(super) time: Timestamp,
+    pub(super) payload: Vec<u8>,
 }
 
 /// What a core found out about a flow.
@@ -73,6 +86,10 @@ pub(super) struct Lines {
     pub(super) opened: ArrayQueue<Opened>,
     pub(super) orders: ArrayQueue<Order>,
     pub(super) answers: ArrayQueue<Answer>,
+    pub(super) overheard: ArrayQueue<Overheard>,
+    overheard_buffers: ArrayQueue<Vec<u8>>,
+    /// Packets that a listener did not get, because he was slow or they were too long.
+    unheard: AtomicU64,
     /// Everything before this time has been handed over.
     progress: AtomicU64,
     needed_from: AtomicU32,
@@ -96,12 +113,17 @@ impl Lines {
     pub(super) fn holding(messages: usize) -> Self {
         let buffers = ArrayQueue::new(messages);
         while buffers.push(Vec::with_capacity(MESSAGE_BYTES)).is_ok() {}
+        let overheard_buffers = ArrayQueue::new(OVERHEARD_MAX.min(messages));
+        while overheard_buffers.push(Vec::with_capacity(OVERHEARD_BYTES_MAX)).is_ok() {}
         Self {
             messages: ArrayQueue::new(messages),
             buffers,
             opened: ArrayQueue::new(FLOWS_OPENED_MAX.min(messages)),
             orders: ArrayQueue::new(COMMANDS_MAX.min(messages)),
             answers: ArrayQueue::new(COMMANDS_MAX.min(messages)),
+            overheard: ArrayQueue::new(OVERHEARD_MAX.min(messages)),
+            overheard_buffers,
+            unheard: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             needed_from: AtomicU32::new(0),
             load: AtomicU8::new(0),
@@ -133,6 +155,33 @@ impl Lines {
             // As many buffers as places: there is one for it.
             let _ = self.buffers.push(buffer);
         }
+    }
+
+    /// The core's side: hands over a packet of a flow that somebody listens to. He may be slow: then he misses it.
+    #[cold]
+    pub(super) fn overhear(&self, flow: FlowId, packet: &MediaPacket<'_>) {
+        let buffer = (packet.payload.len() <= OVERHEARD_BYTES_MAX)
+            .then(|| self.overheard_buffers.pop())
+            .flatten();
+        let Some(mut payload) = buffer else {
+            self.unheard.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        payload.clear();
+        payload.extend_from_slice(packet.payload);
+        // As many buffers as places: there is room.
+        let _ = self.overheard.push(Overheard { flow, time: packet.time, payload });
+    }
+
+    /// The listener's side: a packet is dealt with.
+    pub(super) fn give_back_overheard(&self, packet: Overheard) {
+        // As many buffers as places: there is one for it.
+        let _ = self.overheard_buffers.push(packet.payload);
+    }
+
+    /// Packets that listeners did not get.
+    pub(super) fn unheard(&self) -> u64 {
+        self.unheard.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_progress(&self, time: Timestamp) {
@@ -220,6 +269,30 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_listener_misses_packets_and_they_are_counted() {
+        let lines = Lines::holding(4);
+        let packet = |payload: &'static [u8]| MediaPacket {
+            time: Timestamp::ZERO,
+            payload,
+            wire_bytes: payload.len() as u16,
+        };
+        let flow = FlowId::default();
+        for number in [b"0", b"1", b"2", b"3", b"4"] {
+            lines.overhear(flow, &packet(number));
+        }
+        assert_eq!(lines.unheard(), 1, "four places");
+        let first = lines.overheard.pop().unwrap();
+        assert_eq!(first.payload, b"0");
+        lines.give_back_overheard(first);
+        lines.overhear(flow, &packet(&[0; OVERHEARD_BYTES_MAX + 1]));
+        assert_eq!(lines.unheard(), 2, "too long");
+        lines.overhear(flow, &packet(b"5"));
+        let heard: Vec<_> =
+            std::iter::from_fn(|| lines.overheard.pop()).map(|it| it.payload).collect();
+        assert_eq!(heard, [b"1", b"2", b"3", b"5"]);
+    }
 
     #[test]
     fn a_full_ring_refuses_and_buffers_come_back() {

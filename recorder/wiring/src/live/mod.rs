@@ -27,6 +27,7 @@ mod sight;
 mod stamps;
 mod tap;
 mod watched;
+mod window;
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -49,9 +50,11 @@ use self::restart::Earlier;
 use self::service::{Notify, Wish, Wishes};
 use self::sight::Sight;
 use self::tap::{Tap, TapCounts};
+use self::window::{Door, Snapshot, Window};
 use crate::alarms::{AlarmId, Alarms, Board};
 use crate::clock;
 use crate::config::Config;
+use crate::engine::Limit;
 use crate::finish::Losses;
 use crate::journal_thread::JournalThread;
 use crate::worker::Worker;
@@ -65,6 +68,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often the interface's state and the clocks are asked for: the kernel does not say when they changed.
 const LINK_EVERY: Duration = Duration::from_millis(10);
+/// A capture thread that has shown no counts for so long hangs: it shows them ten times a second.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
 /// How often the journals are asked to let go of what is finished.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 
@@ -104,6 +109,8 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     place.clocks().look();
     let (port, taps) = Port::open(config)?;
     crate::output::say(format_args!("spanreel: recording {}: {}", port.name, port.way));
+    // Without a window, calls are recorded all the same.
+    let door = Door::open(&config.data).inspect_err(|error| tracing::error!("{error:#}")).ok();
     confine::confine(&config.data);
     place.start(&board)?;
     let alarms = Alarms::start(&place.scene(config), board)?;
@@ -111,7 +118,7 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let began_at = clock::capture_time();
     let (tell, coming) = std::sync::mpsc::channel();
     let outcome = std::thread::scope(|scope| {
-        let run = Run::start(config, port, taps, (&place, began_at), coming, alarms)?;
+        let run = Run::start(config, (port, taps), (&place, began_at), coming, (alarms, door))?;
         let reading = std::thread::Builder::new()
             .name("recovery".into())
             .spawn_scoped(scope, || restart::read(&place, tell))
@@ -138,6 +145,7 @@ struct Run<'a> {
     place: &'a Place,
     port: Port,
     exchange: Exchange,
+    window: Window,
     journals: Vec<JournalThread>,
     alarms: Alarms,
     earlier: Earlier,
@@ -156,16 +164,19 @@ struct Run<'a> {
     counted_at: Timestamp,
     release_due: Instant,
     ledger_due: Instant,
+    /// Windows are told every second look.
+    is_window_due: bool,
+    /// Why new calls are refused, while they are.
+    limit: Option<Limit>,
 }
 
 impl<'a> Run<'a> {
     fn start(
         config: &Config,
-        mut port: Port,
-        taps: Taps,
+        (mut port, taps): (Port, Taps),
         (place, began_at): (&'a Place, Timestamp),
         coming: Receiver<Recovered>,
-        alarms: Alarms,
+        (alarms, door): (Alarms, Option<Door>),
     ) -> Result<Self> {
         if taps.len() > usize::from(u8::MAX) + 1 {
             bail!("{} has {} queues; use at most 256 (queues = 256)", port.name, taps.len());
@@ -180,14 +191,20 @@ impl<'a> Run<'a> {
         port.started();
         let cores = LiveCores::new(handles, port.take_endpoints());
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let health = journals.iter().map(JournalThread::health).collect();
-        let conductor = place.conductor(cpus, health)?.never_waiting();
+        let health: Vec<_> = journals.iter().map(JournalThread::health).collect();
+        let conductor = place.conductor(cpus, health.clone())?.never_waiting();
+        let lines = cores.handles.iter().map(|handle| Arc::clone(&handle.lines)).collect();
+        let mut exchange = Exchange::new(cores, conductor);
+        let sources = place.sources(config, alarms.board(), health);
+        let sources = sources.context("the threads that store are not started")?;
+        let window = Window::start(door, lines, sources, &mut exchange)?;
         let (now, losses) = (clock::instant(), place.losses());
         Ok(Self {
             config: config.clone(),
             place,
             port,
-            exchange: Exchange::new(cores, conductor),
+            exchange,
+            window,
             journals,
             alarms,
             earlier: Earlier::Coming(coming),
@@ -204,6 +221,8 @@ impl<'a> Run<'a> {
             counted_at: clock::capture_time(),
             release_due: now + RELEASE_EVERY,
             ledger_due: now + every(config),
+            is_window_due: true,
+            limit: None,
         })
     }
 
@@ -215,6 +234,7 @@ impl<'a> Run<'a> {
         self.notify.tell("READY=1");
         loop {
             let busy = self.turn();
+            self.window.turn(&mut self.exchange);
             match wishes.next() {
                 Some(Wish::Stop) => break,
                 Some(Wish::Reload) => {
@@ -261,7 +281,8 @@ impl<'a> Run<'a> {
         }
         self.look_due = now + LOOK_EVERY;
         self.admit();
-        self.note_losses();
+        let ledger = self.note_losses();
+        self.show_windows(ledger);
         self.tell_troubles();
         if now >= self.release_due {
             self.release_due = now + RELEASE_EVERY;
@@ -285,6 +306,7 @@ impl<'a> Run<'a> {
         let memory = self.pressure.judge(used.unwrap_or(0), &self.alarms.board());
         let limit = self.place.admission().limit().or(memory);
         self.exchange.conductor.engine.refuse_new(limit);
+        self.limit = limit;
     }
 
     /// Lets go of journal segments that nothing needs any more.
@@ -298,7 +320,7 @@ impl<'a> Run<'a> {
 
     /// Losses since the last look are noted for the calls that were up. When they were is known as well as the
     /// cores have shown their counts.
-    fn note_losses(&mut self) {
+    fn note_losses(&mut self) -> LiveLedger {
         let counted_at = self.exchange.cores.handles.iter().map(|handle| handle.counted().at).min();
         let ledger = self.ledger(false);
         self.show_alarms(&ledger);
@@ -309,6 +331,42 @@ impl<'a> Run<'a> {
             self.losses.add(self.counted_at, clock::capture_time(), packets);
         }
         (self.lost, self.counted_at) = (lost, counted_at.unwrap_or_default());
+        ledger
+    }
+
+    /// Windows are told what is known now, twice a second.
+    fn show_windows(&mut self, ledger: LiveLedger) {
+        self.window.look(&mut self.exchange);
+        self.is_window_due = !self.is_window_due;
+        if self.is_window_due {
+            return;
+        }
+        let conductor = &self.exchange.conductor;
+        self.window.show(Snapshot {
+            at: clock::now(),
+            blind: self.sight.lasting(),
+            stuck_core: self.stuck_core(),
+            limit: self.limit,
+            recovering: matches!(self.earlier, Earlier::Coming(_)),
+            concurrent: conductor.engine.concurrent(),
+            flows: conductor.engine.flows_open(),
+            unfinished: (conductor.in_hand(), conductor.oldest()),
+            ledger,
+        });
+    }
+
+    /// A capture thread that has ended, or shows no counts any more, takes no packets.
+    fn stuck_core(&self) -> Option<String> {
+        let now = clock::capture_time();
+        let mut handles = self.exchange.cores.handles.iter().enumerate();
+        handles.find_map(|(number, handle)| {
+            if !handle.is_running() {
+                return Some(format!("capture thread {number} has ended"));
+            }
+            let at = handle.counted().at;
+            let is_stuck = at > Timestamp::ZERO && now.since(at) > STUCK_AFTER;
+            is_stuck.then(|| format!("capture thread {number} has hung since {at}"))
+        })
     }
 
     fn tell_troubles(&mut self) {
@@ -423,6 +481,7 @@ impl<'a> Run<'a> {
 
     /// Stops capturing, ends the calls that are up, finishes and stores everything.
     fn stop(mut self) -> Result<Outcome> {
+        self.window.stopping();
         self.port.detach();
         self.exchange.cores.handles.iter().for_each(|handle| handle.lines.stop());
         while self.exchange.cores.is_running() {
@@ -450,7 +509,9 @@ impl<'a> Run<'a> {
                 .push(format!("{failed} calls are not finished; the next run tries again"));
         }
         let is_all_stored = ledger.tally.failed == 0 && self.is_earlier_stored();
-        let Self { exchange: Exchange { cores, conductor, .. }, journals, mut troubles, .. } = self;
+        let Self { exchange, journals, window, mut troubles, .. } = self;
+        let Exchange { cores, conductor, .. } = exchange;
+        drop(window);
         drop(cores);
         conductor.stop()?;
         for journal in journals {
@@ -463,7 +524,9 @@ impl<'a> Run<'a> {
 
     fn ledger(&mut self, is_final: bool) -> LiveLedger {
         let (mut frames, mut taps) = (self.exchange.notes.clone(), TapCounts::default());
+        let mut by_core = Vec::with_capacity(self.exchange.cores.handles.len());
         for counted in self.exchange.cores.handles.iter().map(Handle::counted) {
+            by_core.push(counted.ledger.received());
             frames.add(&counted.ledger);
             taps.add(&counted.tap);
         }
@@ -477,6 +540,7 @@ impl<'a> Run<'a> {
             program: self.port.counters(),
             taps,
             cores: frames,
+            by_core,
             orders_refused: self.exchange.cores.refused(),
             endpoints_refused: self.exchange.cores.endpoints_refused(),
             totals: self.exchange.conductor.engine.totals(),

@@ -13,6 +13,7 @@ use seal::Sha256Hasher;
 use super::clocks::Clocks;
 use super::memory::Memory;
 use super::watched;
+use super::window::Sources;
 use crate::alarms::{Board, Scene};
 use crate::conductor::Conductor;
 use crate::config::Config;
@@ -44,7 +45,7 @@ pub(super) struct Place {
 /// What has threads.
 struct Running {
     storage: Arc<Storage>,
-    _disks: DiskWatch,
+    disks: DiskWatch,
 }
 
 impl Place {
@@ -89,7 +90,7 @@ impl Place {
         let standing = Arc::new(Standing::new(board.clone()));
         let storage = Storage::start(places(&self.config, &self.data)?, standing)?;
         let disks = DiskWatch::start(&watched(&self.config, &self.data), board, &self.admission)?;
-        self.running.get_or_init(|| Running { storage, _disks: disks });
+        self.running.get_or_init(|| Running { storage, disks });
         Ok(())
     }
 
@@ -123,6 +124,28 @@ impl Place {
     /// Losses of this recorder, which finishers write into the calls that were up then.
     pub(super) fn losses(&self) -> Arc<Losses> {
         Arc::clone(&self.losses)
+    }
+
+    /// Where the status is read from, for the windows. Without the threads that [`Place::start`] starts there is none.
+    pub(super) fn sources(
+        &self,
+        config: &Config,
+        board: Board,
+        journals: Vec<Health>,
+    ) -> Option<Sources> {
+        let running = self.running.get()?;
+        Some(Sources {
+            node: node_name(),
+            build: format!("spanreel {}", env!("CARGO_PKG_VERSION")),
+            cpus: config.cores.clone(),
+            certificates: watched::certificates(config, &self.data),
+            board,
+            heard: Arc::clone(&self.heard),
+            standing: Arc::clone(running.storage.standing()),
+            wall_clock: Arc::clone(self.clocks.wall_clock()),
+            rooms: running.disks.rooms().clone(),
+            journals,
+        })
     }
 
     /// What was found in the media so far.

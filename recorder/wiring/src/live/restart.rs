@@ -68,11 +68,12 @@ impl Run<'_> {
 
     /// Tells the engine what the earlier runs saw.
     fn take_up(&mut self, recovered: Recovered) {
-        let Self { exchange, place, notify, .. } = self;
+        let Self { exchange, place, notify, window, .. } = self;
         // This thread is busy with it as long as it takes: signals wait, the watchdog and the clocks do not.
         let mut alive = || {
             notify.alive();
             place.clocks().look();
+            window.shared().taking_up();
         };
         let replayed = exchange.take_up(recovered, &place.journal().reader(), &mut alive);
         self.earlier = Earlier::Known { all: replayed.is_ok() };

@@ -1,7 +1,11 @@
 //! What the alarms are shown of a run: what it has counted, its interface, how busy its capture threads are.
 
+use std::path::PathBuf;
+
 use capture::nic::Counter;
 use capture::xdp::Counters;
+use seal::Certificate;
+use web::link::status;
 
 use super::{LiveLedger, Run};
 use crate::alarms::{Calls, Sample, Scene};
@@ -11,15 +15,35 @@ use crate::outages::Kind;
 
 /// What the alarms need to know of a configuration.
 pub(super) fn scene(config: &Config, data: &DataDir) -> Scene {
-    let own = config.certificates.is_empty() && config.seal;
-    let own = own.then(|| data.certificate_path(Pair::Recording));
-    let node = data.certificate_path(Pair::Node);
     Scene {
         settings: config.alarms.clone(),
         data: config.data.clone(),
-        certificates: config.certificates.iter().cloned().chain(own).chain([node]).collect(),
+        certificates: certificate_files(config, data).into_iter().map(|(_, path)| path).collect(),
         node: node_name(),
     }
+}
+
+/// What each is for, and its file.
+fn certificate_files(config: &Config, data: &DataDir) -> Vec<(&'static str, PathBuf)> {
+    let own = config.certificates.is_empty() && config.seal;
+    let own = own.then(|| data.certificate_path(Pair::Recording));
+    let recording = config.certificates.iter().cloned().chain(own);
+    let node = ("node", data.certificate_path(Pair::Node));
+    recording.map(|path| ("recording", path)).chain([node]).collect()
+}
+
+/// Those that recordings are sealed for, and the node's own. What cannot be read is told by whoever needs it.
+pub(super) fn certificates(config: &Config, data: &DataDir) -> Vec<status::Certificate> {
+    let mut all = Vec::new();
+    for (purpose, path) in certificate_files(config, data) {
+        let parsed = std::fs::read(path).ok().and_then(|it| Certificate::parse_all(&it).ok());
+        all.extend(parsed.unwrap_or_default().iter().map(|it| status::Certificate {
+            purpose: purpose.into(),
+            subject: it.subject(),
+            not_after: it.not_after(),
+        }));
+    }
+    all
 }
 
 impl Run<'_> {

@@ -3,7 +3,7 @@
 use capture::nic::ClockQuality;
 
 use super::*;
-use crate::alarms::checks::{Space, judge_certificates, judge_clock};
+use crate::alarms::checks::{Filling, judge_certificates, judge_clock};
 use crate::alarms::outlets::OutletReport;
 use crate::alarms::service::{failing, stalled, stepped};
 
@@ -87,7 +87,7 @@ fn a_dialog_thread_that_is_silent() {
 fn a_disk_that_does_not_last() {
     let hour = |hours: u64| Duration::from_secs(3_600 * hours);
     let gigabytes = |count: u64| count * 1_000_000_000;
-    let mut space = Space::default();
+    let mut space = Filling::default();
     assert_eq!(space.add(hour(0), gigabytes(500), gigabytes(1_000), 90), None);
     // 10 GB an hour.
     let said = space.add(hour(5), gigabytes(450), gigabytes(1_000), 90).unwrap();

@@ -219,7 +219,7 @@ impl Storage {
     }
 
     /// How storing is doing.
-    pub(crate) fn standing(&self) -> &Standing {
+    pub(crate) fn standing(&self) -> &Arc<Standing> {
         &self.standing
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     busy_since: AtomicU64,
     /// Recordings that it has in hand.
     in_hand: AtomicUsize,
+    /// Recordings in the spool.
+    spooled: AtomicUsize,
     /// Faults of the program while a call was finished.
     faults: AtomicU64,
 }
@@ -39,6 +41,7 @@ impl Standing {
             catalog_down: AtomicBool::default(),
             busy_since: AtomicU64::default(),
             in_hand: AtomicUsize::default(),
+            spooled: AtomicUsize::default(),
             faults: AtomicU64::default(),
         }
     }
@@ -91,8 +94,14 @@ impl Standing {
 
     /// So many recordings are in the spool.
     pub(super) fn waiting(&self, recordings: usize) {
+        self.spooled.store(recordings, Ordering::Relaxed);
         let detail = format!("{recordings} recordings wait on the local disk");
         self.board.set(AlarmId::RecordingsWaiting, (recordings > 0).then_some(detail));
+    }
+
+    /// Recordings in the spool.
+    pub(crate) fn spooled(&self) -> usize {
+        self.spooled.load(Ordering::Relaxed)
     }
 
     /// The storing thread begins something, with so many recordings in hand.

@@ -1,0 +1,171 @@
+//! Who listens to which call, and the sound on its way to him.
+
+use std::sync::Arc;
+
+use base::limits::LISTENERS_MAX;
+use base::{Formats, Side};
+use dialog::CallKey;
+use hashbrown::HashMap;
+use web::link::wire;
+
+use super::mixer::{Mixer, Source};
+use super::shared::Shared;
+use crate::clock;
+use crate::engine::{FlowRef, Voice};
+use crate::live::lines::Overheard;
+use crate::wall_clock::WallClock;
+
+/// One who listens, by his window and its number for him.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listener {
+    pub(super) window: u64,
+    pub(super) listener: u32,
+}
+
+/// A call that is listened to.
+struct Tap {
+    listeners: Vec<Listener>,
+    mixer: Mixer,
+    voices: Vec<(Source, Side, Formats)>,
+}
+
+/// All of them.
+pub(super) struct Ears {
+    shared: Arc<Shared>,
+    wall_clock: Arc<WallClock>,
+    taps: HashMap<CallKey, Tap>,
+    /// Whose voices a flow carries.
+    routes: HashMap<Source, Vec<CallKey>>,
+}
+
+impl Ears {
+    pub(super) fn new(shared: Arc<Shared>, wall_clock: Arc<WallClock>) -> Self {
+        Self { shared, wall_clock, taps: HashMap::new(), routes: HashMap::new() }
+    }
+
+    /// Whether nobody listens.
+    pub(super) fn is_idle(&self) -> bool {
+        self.taps.is_empty()
+    }
+
+    /// The calls that are listened to.
+    pub(super) fn calls(&self) -> impl Iterator<Item = CallKey> + '_ {
+        self.taps.keys().copied()
+    }
+
+    /// All who listen.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.taps.values().flat_map(|tap| &tap.listeners)
+    }
+
+    /// Somebody begins to listen.
+    ///
+    /// # Errors
+    /// Why he cannot, in a word of [`web::link::words::Tell::Ended`].
+    pub(super) fn listen(&mut self, listener: Listener, call: CallKey) -> Result<(), &'static str> {
+        if self.listeners().count() >= LISTENERS_MAX || self.listeners().any(|it| *it == listener) {
+            return Err("full");
+        }
+        if !self.taps.contains_key(&call) && !self.shared.wish(call, true) {
+            return Err("full");
+        }
+        let new = || Tap {
+            listeners: Vec::new(),
+            mixer: Mixer::new(clock::capture_time()),
+            voices: Vec::new(),
+        };
+        self.taps.entry(call).or_insert_with(new).listeners.push(listener);
+        Ok(())
+    }
+
+    /// He listens no longer.
+    pub(super) fn leave(&mut self, listener: Listener) {
+        self.retain(|other| *other != listener);
+    }
+
+    /// All of a window do.
+    pub(super) fn window_is_gone(&mut self, window: u64) {
+        self.retain(|listener| listener.window != window);
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Listener) -> bool) {
+        for tap in self.taps.values_mut() {
+            tap.listeners.retain(&stays);
+        }
+        let left = self.taps.extract_if(|_, tap| tap.listeners.is_empty());
+        let left: Vec<_> = left.map(|(call, _)| call).collect();
+        for call in left {
+            self.tell_over(call);
+        }
+    }
+
+    /// Nobody listens to the call any more. Should there be no room for that, the call's own end does it.
+    fn tell_over(&mut self, call: CallKey) {
+        let _ = self.shared.wish(call, false);
+        self.route();
+    }
+
+    /// A call is over. Gives those who listened.
+    pub(super) fn call_is_over(&mut self, call: CallKey) -> Vec<Listener> {
+        let Some(tap) = self.taps.remove(&call) else { return Vec::new() };
+        self.tell_over(call);
+        tap.listeners
+    }
+
+    /// Nobody listens any more. Gives those who did.
+    pub(super) fn end_all(&mut self) -> Vec<Listener> {
+        let calls: Vec<_> = self.taps.keys().copied().collect();
+        calls.into_iter().flat_map(|call| self.call_is_over(call)).collect()
+    }
+
+    /// Where the voices of a call are.
+    pub(super) fn voices(&mut self, call: CallKey, voices: &[Voice]) {
+        let Some(tap) = self.taps.get_mut(&call) else { return };
+        let here = voices.iter().filter_map(|voice| match voice.flow {
+            FlowRef::Core(core, flow) => Some(((core, flow), voice.side, voice.formats.clone())),
+            FlowRef::Recovered(_) => None,
+        });
+        tap.voices = here.collect();
+        self.route();
+    }
+
+    fn route(&mut self) {
+        self.routes.clear();
+        for (call, tap) in &self.taps {
+            for (source, ..) in &tap.voices {
+                self.routes.entry(*source).or_default().push(*call);
+            }
+        }
+    }
+
+    /// Takes what the cores copied, and gives what is due to who listens.
+    pub(super) fn turn(&mut self, mut give: impl FnMut(Listener, &[u8])) {
+        let shared = Arc::clone(&self.shared);
+        for (core, lines) in (0..=u8::MAX).zip(&shared.lines) {
+            while let Some(packet) = lines.overheard.pop() {
+                self.packet(core, &packet);
+                lines.give_back_overheard(packet);
+            }
+        }
+        let now = clock::capture_time();
+        for tap in self.taps.values_mut() {
+            while let Some((time, samples)) = tap.mixer.block(now) {
+                let time = self.wall_clock.shown_at(time).as_millis();
+                for listener in &tap.listeners {
+                    give(*listener, &wire::encode_sound(listener.listener, time, &samples));
+                }
+            }
+        }
+    }
+
+    fn packet(&mut self, core: u8, packet: &Overheard) {
+        let source = (core, packet.flow);
+        for call in self.routes.get(&source).into_iter().flatten() {
+            let Some(Tap { mixer, voices, .. }) = self.taps.get_mut(call) else { continue };
+            let Some((_, side, formats)) = voices.iter().find(|(of, ..)| *of == source) else {
+                continue;
+            };
+            mixer.packet((*side, formats), source, packet.time, &packet.payload);
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! every handler is added here: who is not logged in gets 401, who may not gets 403, what cannot be read 400, 413 or
 //! 415, too much 429, and while something behind us does not answer 503.
 
-use axum::body::Bytes;
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
@@ -12,6 +12,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema as _, ToSchema as _};
 
+use crate::auth::COOKIE;
 use crate::problem::Problem;
 
 /// The media type of a [`Problem`] (RFC 9457).
@@ -22,7 +23,7 @@ type Common = (&'static str, &'static str, fn(&Operation) -> bool);
 
 /// What can go wrong with every operation of a kind.
 const COMMON: [Common; 7] = [
-    ("400", "Something in the request is wrong; the detail says what.", takes_something),
+    ("400", "Something in the request is wrong; the detail says what.", |_| true),
     ("401", "Nobody is logged in.", is_private),
     ("403", "The caller may not do this, or another site made a browser send it.", can_be_refused),
     ("413", "The body is too large.", takes_body),
@@ -32,10 +33,10 @@ const COMMON: [Common; 7] = [
 ];
 
 /// The whole description, as JSON.
-pub(super) fn document(mut api: OpenApi) -> Bytes {
+pub(super) fn document(mut api: OpenApi) -> Value {
     complete(&mut api);
     // Maps with string keys, strings, numbers: there is nothing in it that JSON could not say.
-    serde_json::to_vec(&api).unwrap_or_default().into()
+    serde_json::to_value(&api).unwrap_or_default()
 }
 
 /// Adds what holds for all operations.
@@ -54,7 +55,7 @@ fn complete(api: &mut OpenApi) {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An API token, spr_..., made at POST /tokens."));
     let cookie = ApiKeyValue::with_description(
-        "__Host-spanreel",
+        COOKIE,
         "A log-in. What changes something needs the header x-csrf-token of GET /me besides.",
     );
     let schemes = &mut components.security_schemes;
@@ -102,10 +103,6 @@ fn name(status: &str) -> String {
     format!("Problem{status}")
 }
 
-fn takes_something(operation: &Operation) -> bool {
-    takes_body(operation) || operation.parameters.as_ref().is_some_and(|them| !them.is_empty())
-}
-
 fn takes_body(operation: &Operation) -> bool {
     operation.request_body.is_some()
 }
@@ -148,7 +145,7 @@ mod tests {
             let answers = json["paths"][path][method]["responses"].as_object().unwrap();
             answers.keys().cloned().collect::<Vec<_>>()
         };
-        assert_eq!(answers("/open", "get"), ["200", "429", "503"]);
+        assert_eq!(answers("/open", "get"), ["200", "400", "429", "503"]);
         assert_eq!(
             answers("/private/{id}", "put"),
             ["204", "400", "401", "403", "409", "413", "415", "429", "503"]

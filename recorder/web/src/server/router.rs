@@ -4,11 +4,12 @@ use axum::Router;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
+use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::document::{self, QueryKeys};
-use super::{guards, health, pages};
+use super::query_keys::{QueryKeys, known_keys};
+use super::{describe, guards, health, pages};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::{audit, auth, live, media, recordings};
@@ -17,13 +18,10 @@ use crate::{audit, auth, live, media, recordings};
 const API: &str = "/api/v2";
 
 #[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "Spanreel",
-        description = "Recordings, calls, status: all that the pages show, for other programs."
-    ),
-    components(schemas(Problem))
-)]
+#[openapi(info(
+    title = "Spanreel",
+    description = "Recordings, calls, status: all that the pages show, for other programs."
+))]
 struct Description;
 
 /// Every module's routes below [`API`], and their description.
@@ -39,8 +37,8 @@ fn api() -> OpenApiRouter<App> {
 
 /// The description of the API: OpenAPI 3.1.
 #[must_use]
-pub fn description() -> serde_json::Value {
-    document::complete(&api().into_openapi())
+pub fn description() -> Value {
+    describe::document(api().into_openapi())
 }
 
 /// Everything that is served.
@@ -48,10 +46,9 @@ pub fn router(app: &App) -> Router {
     let (api, _) = api().split_for_parts();
     let description = description();
     let keys = QueryKeys::of(&description);
-    let text = description.to_string();
-    let described = ([(header::CONTENT_TYPE, "application/json")], text);
+    let described = ([(header::CONTENT_TYPE, "application/json")], description.to_string());
     let api = api
-        .layer(from_fn(move |request, next| document::known_keys(keys.clone(), request, next)))
+        .layer(from_fn(move |request, next| known_keys(keys.clone(), request, next)))
         .layer(from_fn_with_state(app.clone(), auth::identify))
         .route(&format!("{API}/openapi.json"), get(described))
         .route(&format!("{API}/{{*rest}}"), axum::routing::any(no_such_path))

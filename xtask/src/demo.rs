@@ -2,15 +2,13 @@
 //!
 //! As root, the calls go over a wire in real time and are recorded live; else the capture file is read.
 
-mod wire;
-
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use self::wire::Wire;
 use crate::setup::is_root;
 use crate::shell::{self, cargo};
+use crate::wire::Wire;
 
 /// Records a capture, lists the recordings, verifies one and says where its audio is.
 pub(crate) fn run(capture: Option<&Path>) -> Result<()> {
@@ -44,7 +42,7 @@ pub(crate) fn run(capture: Option<&Path>) -> Result<()> {
 /// Live where that can be, else from the file.
 fn record(spanreel: &Path, capture: &str, data: &str) -> Result<()> {
     let wire = match is_root() {
-        true => Wire::new().map_err(|error| format!("{error:#}")),
+        true => Wire::new("demo").map_err(|error| format!("{error:#}")),
         false => Err("that needs root".into()),
     };
     match wire {

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
 use crate::setup::is_root;
-use crate::shell::{self, has};
+use crate::shell::{self, has, succeed};
 
 /// The compiler that built the committed object. When it is changed, the object changes with it.
 const NIGHTLY: &str = "nightly-2026-05-20";
@@ -245,15 +245,6 @@ fn library_in(folder: &Path) -> Result<PathBuf> {
 
 fn version(rustc: &Path) -> Result<String> {
     shell::output(rustc, &["-vV"])
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    eprintln!("$ {command:?}");
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    if !status.success() {
-        bail!("failed ({status}): {command:?}");
-    }
-    Ok(())
 }
 
 /// The first line of the record: a hash over the sources.

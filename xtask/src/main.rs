@@ -10,6 +10,7 @@ mod setup;
 mod shell;
 mod test;
 mod web;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,8 @@ usage: cargo xtask COMMAND
   soak [MINUTES]   changing load with restarts; memory, descriptors and files return to where they were [60]
   ebpf [--check]   build the XDP program anew; or see that the committed one is what its source gives
   web              build the window's pages (node, npm), which the program then has in it
+  web test         the pages in a browser, with the real program
+  screenshots      pictures of every page into docs/screenshots
   setup            install what the others need";
 
 fn main() -> ExitCode {
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
         ["soak", minutes] => minutes.parse().map_err(anyhow::Error::from).and_then(long::soak),
         ["ebpf", ..] => ebpf::run(),
         ["web"] => web::build(),
+        ["web", "test"] => web::test(),
+        ["screenshots"] => web::screenshots(),
         ["setup"] => setup::run(),
         _ => {
             eprintln!("{USAGE}");

@@ -19,7 +19,7 @@ pub(crate) fn target() -> PathBuf {
 
 /// Runs `program` in the workspace's root and wants it to succeed.
 pub(crate) fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: &[S]) -> Result<()> {
-    succeed(command(program, arguments))
+    succeed(&mut command(program, arguments))
 }
 
 /// The same with an environment variable.
@@ -30,11 +30,12 @@ pub(crate) fn run_with<S: AsRef<OsStr>>(
 ) -> Result<()> {
     let mut command = command(program, arguments);
     command.env(name, value);
-    succeed(command)
+    succeed(&mut command)
 }
 
-fn succeed(mut command: Command) -> Result<()> {
-    let shown = show(&command);
+/// Runs it and wants it to succeed.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let shown = show(command);
     eprintln!("$ {shown}");
     let status = command.status().with_context(|| format!("cannot start: {shown}"))?;
     if !status.success() {

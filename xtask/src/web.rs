@@ -1,18 +1,25 @@
-//! `cargo xtask web`: builds the window's pages, which the program then has in it.
+//! `cargo xtask web`: builds the window's pages, which the program then has in it; tries them in a browser
+//! (`tests/web`); takes pictures of them (`docs/screenshots`).
 //!
 //! The Rust build alone needs neither node nor npm: a program built without the pages says so where they would be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 
+use crate::setup::is_root;
+use crate::shell::{cargo, target};
+use crate::wire::{FAR, SPAN, Wire};
 use crate::{setup, shell};
 
 /// What builds the pages.
 const PROGRAMS: [setup::Program; 2] =
     [("node", "--version", "nodejs"), ("npm", "--version", "npm")];
+/// What the tests need beside them.
+const BROWSER: setup::Program = ("chromium", "--version", "chromium");
 /// What the pages are made of.
 const SOURCES: [&str; 8] = [
     "index.html",
@@ -24,6 +31,40 @@ const SOURCES: [&str; 8] = [
     "tsconfig.json",
     "vite.config.ts",
 ];
+
+/// The pages as a person uses them, in a browser, with the real program.
+pub(crate) fn test() -> Result<()> {
+    node(&["--test", "--test-reporter=spec", "window.test.js"])
+}
+
+/// Pictures of every page.
+pub(crate) fn screenshots() -> Result<()> {
+    node(&["screenshots.js"])
+}
+
+/// Runs node on what is in `tests/web`; where that can be, beside a wire that calls are sent over.
+fn node(arguments: &[&str]) -> Result<()> {
+    build()?;
+    setup::install(&[BROWSER])?;
+    let folder = shell::root().join("tests/web");
+    packages(&folder)?;
+    shell::run(cargo(), &["build", "--quiet", "--workspace", "--bin", "spanreel"])?;
+    let wire = match is_root() {
+        true => Wire::new("web").map_err(|error| format!("{error:#}")),
+        false => Err("a mirror port needs root".into()),
+    };
+    let mut command = Command::new("node");
+    if let Ok(wire) = &wire {
+        let [program, rest @ ..] = wire.inside();
+        command = Command::new(program);
+        command.args(rest).arg("node").env("SPANREEL_WIRE", format!("{SPAN},{FAR}"));
+    }
+    if let Err(reason) = &wire {
+        command.env("SPANREEL_OFFLINE", reason);
+    }
+    command.args(arguments).current_dir(folder);
+    shell::succeed(command.env("SPANREEL", target().join("debug/spanreel")))
+}
 
 /// Builds the pages if their sources are newer than what is there.
 pub(crate) fn build() -> Result<()> {

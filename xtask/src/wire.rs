@@ -1,4 +1,4 @@
-//! A mirror port for the demo: a network namespace of its own with two interfaces that are joined like the ends
+//! A mirror port without hardware: a network namespace of its own with two interfaces that are joined like the ends
 //! of a cable. What is sent on one end, `spanreel run` records on the other.
 
 use std::io::{BufRead as _, BufReader};
@@ -12,24 +12,24 @@ use crate::setup;
 use crate::shell;
 
 /// Recorded on.
-const SPAN: &str = "span0";
+pub(crate) const SPAN: &str = "span0";
 /// Sent on.
-const FAR: &str = "far0";
+pub(crate) const FAR: &str = "far0";
 /// What `spanreel run` prints when it records.
 const RECORDING: &str = "spanreel: recording";
 /// A recorder that has not begun or ended within this is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The namespace; gone with this value, and all that is in it.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     namespace: String,
 }
 
 impl Wire {
-    /// Makes it, which only root may.
-    pub(super) fn new() -> Result<Self> {
+    /// Makes it, which only root may. `purpose` is in the namespace's name.
+    pub(crate) fn new(purpose: &str) -> Result<Self> {
         setup::install(&[("tcpreplay", "--version", "tcpreplay")])?;
-        let namespace = format!("spanreel-demo-{}", std::process::id());
+        let namespace = format!("spanreel-{purpose}-{}", std::process::id());
         shell::run("ip", &["netns", "add", &namespace])?;
         let wire = Self { namespace };
         let queues = ["numrxqueues", "2", "numtxqueues", "2"];
@@ -40,11 +40,17 @@ impl Wire {
             wire.ip(&["link", "set", interface, "addrgenmode", "none"])?;
             wire.ip(&["link", "set", interface, "up"])?;
         }
+        wire.ip(&["link", "set", "lo", "up"])?;
         Ok(wire)
     }
 
+    /// What goes before a command for it to run there.
+    pub(crate) fn inside(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.namespace]
+    }
+
     /// Sends a capture as it was captured, and records it meanwhile.
-    pub(super) fn record(&self, spanreel: &Path, capture: &str, data: &str) -> Result<()> {
+    pub(crate) fn record(&self, spanreel: &Path, capture: &str, data: &str) -> Result<()> {
         let mut recorder = self.start(spanreel, data)?;
         let sent = shell::run(
             "ip",
@@ -109,7 +115,7 @@ impl Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         if let Err(error) = shell::run("ip", &["netns", "delete", &self.namespace]) {
-            eprintln!("xtask: the namespace of the demo is still there: {error:#}");
+            eprintln!("xtask: the namespace is still there: {error:#}");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What every request needs, and the rules that each handler keeps: ask for the right, note what is done, then do it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use base::Timestamp;
-use base::disk::SystemDisk;
+use base::disk::{Disk as _, SystemDisk};
 use base::limits::PASSWORDS_HASHED_AT_ONCE_MAX;
 use seal::{Certificate, PrivateKey, Signer};
 use serde_json::{Value, json};
@@ -76,6 +77,7 @@ impl App {
     pub fn new(settings: Settings, signer: Signer) -> Result<Self, StartError> {
         let folder = settings.data.join("audit");
         let audit = Audit::open(&folder, Arc::new(SystemDisk), settings.now, signer)?;
+        private(&settings.database)?;
         let database = Database::open(&settings.database)?;
         auth::migrate(&database)?;
         let recorder = Recorder::new(settings.data.join(SOCKET_NAME), settings.now);
@@ -222,9 +224,29 @@ pub enum StartError {
     /// No audit log, no answers.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The database's file cannot be made.
+    #[error("cannot make {}: {error}; check the folder and who owns it", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// No database, no users.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// Makes the database's file if it is not there, for this user alone: it has hashes of passwords in it. SQLite gives
+/// the files beside it the same mode.
+fn private(place: &DatabasePlace) -> Result<(), StartError> {
+    let DatabasePlace::File(path) = place else { return Ok(()) };
+    match SystemDisk.create(path, 0o600) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StartError::File { path: path.clone(), error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Runs what may wait for the disk. On a thread that drives requests, the others are driven on meanwhile.

@@ -1,5 +1,6 @@
 //! The command line, as it is written. What a command does is in [`crate::commands`].
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Turn capture files into finished recordings, through the engine that live traffic uses.
     Replay(Replay),
+    /// Serve the window for people over a data folder: status, search, listening, sharing, and the API.
+    Web(Box<Web>),
     /// Show what is wrong with the running service, how bad it is, and what to do.
     Alarms(Alarms),
     /// List recordings, newest last.
@@ -154,6 +157,48 @@ pub(crate) struct Replay {
     /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `web`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  spanreel web --data /tmp/calls\n  spanreel web --data /srv/calls --url https://calls.example.com \
+                        --cert calls.crt --key calls.key\n\n\
+                        The first start prints a link that makes the first user. SIGTERM ends it."
+)]
+pub(crate) struct Web {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// Listen here.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    pub(crate) listen: SocketAddr,
+    /// Listen here for plain HTTP too, and send it to the real address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) redirect: Option<SocketAddr>,
+    /// What browsers call this server; links begin with it [default: https:// with this machine's name and the port].
+    #[arg(long, value_parser = web_url)]
+    pub(crate) url: Option<String>,
+    /// The server's certificate and its chain (PEM); it is read again when it changes
+    /// [default: keys/web.crt in the data folder, made if it is not there].
+    #[arg(long = "cert", value_name = "FILE", requires = "key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
+    /// Private key (PEM) that opens recordings; without one they are found, but not heard
+    /// [default: keys/recording.key in the data folder].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recording_key: Option<PathBuf>,
+    /// Users and catalog are in this PostgreSQL database, `postgres://user@host:5432/database`
+    /// [default: SQLite files in the data folder].
+    #[arg(long, value_name = "URL")]
+    pub(crate) postgres: Option<String>,
+    /// A file whose first line is its password.
+    #[arg(long, value_name = "FILE", requires = "postgres")]
+    pub(crate) postgres_password_file: Option<PathBuf>,
+    /// Certificates (PEM) of the authorities that its certificate must come from [default: the system's].
+    #[arg(long, value_name = "FILE", requires = "postgres")]
+    pub(crate) postgres_ca: Option<PathBuf>,
 }
 
 /// Arguments of `alarms`.
@@ -297,7 +342,8 @@ pub(crate) struct Export {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  spanreel verify --data /tmp/calls\n  spanreel verify /mnt/evidence/0192f1c4-... \
+    after_help = "Example:\n  spanreel verify --data /tmp/calls\n  spanreel verify --audit --data /srv/calls\n  \
+                        spanreel verify /mnt/evidence/0192f1c4-... \
                         --node-cert node.crt"
 )]
 pub(crate) struct Verify {
@@ -313,6 +359,9 @@ pub(crate) struct Verify {
     /// [default: keys/node.crt in the data folder, if it is there].
     #[arg(long = "node-cert", value_name = "FILE")]
     pub(crate) node_certificates: Vec<PathBuf>,
+    /// Check the audit log of the data folder instead: that no line was altered, removed or added.
+    #[arg(long, conflicts_with = "what")]
+    pub(crate) audit: bool,
     /// One JSON object a recording.
     #[arg(long)]
     pub(crate) json: bool,
@@ -353,6 +402,16 @@ pub(crate) enum KeysCommand {
     },
 }
 
+/// `https://host` or `https://host:port`.
+fn web_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+    let good = |host: &&str| {
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    };
+    let host = host.filter(good).ok_or("write it like https://calls.example.com:8443")?;
+    Ok(format!("https://{host}"))
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse::<f64>().map_err(|_| "seconds are a number, such as 90 or 0.5")?;
     Duration::try_from_secs_f64(number).map_err(|e| e.to_string())
@@ -379,5 +438,16 @@ mod tests {
     fn times_are_read() {
         assert_eq!(moment("2026-11-23").unwrap().to_string(), "2026-11-23T00:00:00.000000Z");
         assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_url_is_a_host_and_nothing_else() {
+        assert_eq!(web_url("https://span1:8443/").unwrap(), "https://span1:8443");
+        assert_eq!(web_url("https://[2001:db8::1]:8443").unwrap(), "https://[2001:db8::1]:8443");
+        for bad in
+            ["http://span1", "span1", "https://", "https://a/b", "https://a\r\nb", "https://a@b"]
+        {
+            assert!(web_url(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -12,6 +12,9 @@
 //!                    node.crt, node.key: manifests are signed with
 //!                    catalog.crt, catalog.key: metadata are sealed for it too, to make the catalog anew
 //!                    journal.key: the journal is encrypted with
+//!                    web.crt, web.key: the web server shows it to browsers
+//! web.db             users, log-ins, API tokens, links, saved searches
+//! audit/             who did what (web/src/audit)
 //! ```
 
 use std::fs;
@@ -171,7 +174,7 @@ impl DataDir {
         let _ = fs::remove_file(self.era());
     }
 
-    fn keys(&self) -> PathBuf {
+    pub(crate) fn keys(&self) -> PathBuf {
         self.0.join("keys")
     }
 

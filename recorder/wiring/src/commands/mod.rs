@@ -10,6 +10,7 @@ mod run;
 mod show;
 mod text;
 mod verify;
+mod web;
 
 use anyhow::Result;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> Result<Verdict> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Web(arguments) => web::run(&arguments),
         Command::Alarms(arguments) => alarms::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),

@@ -1,4 +1,4 @@
-//! `spanreel verify`: whether recordings are unaltered and whole.
+//! `spanreel verify`: whether recordings, or the audit log, are unaltered and whole.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -16,6 +16,9 @@ use crate::output;
 
 pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
     let trusted = trusted(arguments)?;
+    if arguments.audit {
+        return audit(arguments, trusted.as_deref());
+    }
     let key = arguments.opening.key.as_deref().map(data_dir::private_key).transpose()?;
     let targets = targets(arguments)?;
     let recordings = recordings(arguments);
@@ -34,6 +37,41 @@ pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
         output::line(summary(targets.len(), bad, trusted.is_some(), key.as_ref()))?;
     }
     Ok(if bad == 0 { Verdict::Done } else { Verdict::Bad })
+}
+
+/// Whether the audit log is as it was written.
+fn audit(arguments: &Verify, trusted: Option<&[Certificate]>) -> Result<Verdict> {
+    let report = web::audit::verify(&arguments.data.dir.join("audit"), trusted)?;
+    let good = report.findings.is_empty();
+    let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    if arguments.json {
+        output::line(json!({
+            "good": good,
+            "findings": findings,
+            "moreFindings": report.more,
+            "files": report.files,
+            "entries": report.entries,
+            "signedUpTo": report.signed,
+            "signedBy": report.signers,
+            "trusted": trusted.is_some() && good,
+        }))?;
+    } else {
+        findings.iter().try_for_each(|finding| output::line(format_args!("BAD   {finding}")))?;
+        let whose = if trusted.is_some() {
+            ""
+        } else {
+            "; whose signature counts is not known: name the node's certificate with --node-cert"
+        };
+        output::line(format_args!(
+            "{} entries in {} files, {} bad; signed up to entry {} by {}{whose}",
+            report.entries,
+            report.files,
+            report.findings.len() as u64 + report.more,
+            report.signed,
+            if report.signers.is_empty() { "nobody".to_owned() } else { report.signers.join(", ") },
+        ))?;
+    }
+    Ok(if good { Verdict::Done } else { Verdict::Bad })
 }
 
 /// Where the data folder's recordings are, if there is one.

@@ -19,6 +19,7 @@ pub use crate::audit::Act;
 use crate::audit::{Audit, AuditError, What};
 use crate::auth::{self, Caller, Right, Throttle};
 use crate::link::{Recorder, SOCKET_NAME};
+use crate::live;
 use crate::problem::{Answer, Problem};
 use crate::server::ServerCertificate;
 pub use crate::server::extract::{Json, Path, Query};
@@ -65,6 +66,7 @@ struct Inner {
     audit: Audit,
     database: Database,
     recorder: Recorder,
+    live: live::Memory,
     throttle: Throttle,
     hashers: Semaphore,
 }
@@ -80,12 +82,14 @@ impl App {
         private(&settings.database)?;
         let database = Database::open(&settings.database)?;
         auth::migrate(&database)?;
+        live::migrate(&database)?;
         let recorder = Recorder::new(settings.data.join(SOCKET_NAME), settings.now);
         Ok(Self(Arc::new(Inner {
             settings,
             audit,
             database,
             recorder,
+            live: live::Memory::default(),
             throttle: Throttle::new(),
             hashers: Semaphore::new(PASSWORDS_HASHED_AT_ONCE_MAX),
         })))
@@ -107,6 +111,11 @@ impl App {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.0.recorder
+    }
+
+    /// What is told of the recorder to many at once.
+    pub(crate) fn live(&self) -> &live::Memory {
+        &self.0.live
     }
 
     /// The web's own tables: users, log-ins, tokens, shares, searches, history. Blocks: within [`App::blocking`].

@@ -145,6 +145,12 @@ impl Recorder {
         }
     }
 
+    /// Whether there is something to connect to: a recorder that ends in good order takes its socket away.
+    #[must_use]
+    pub fn has_socket(&self) -> bool {
+        self.0.socket.exists()
+    }
+
     /// What is known of the recorder now.
     #[must_use]
     pub fn latest(&self) -> Latest {

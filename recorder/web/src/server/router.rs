@@ -49,6 +49,7 @@ pub fn router(app: &App) -> Router {
     let described = ([(header::CONTENT_TYPE, "application/json")], description.to_string());
     let api = api
         .layer(from_fn(move |request, next| known_keys(keys.clone(), request, next)))
+        .route("/metrics", get(live::metrics))
         .layer(from_fn_with_state(app.clone(), auth::identify))
         .route(&format!("{API}/openapi.json"), get(described))
         .route(&format!("{API}/{{*rest}}"), axum::routing::any(no_such_path))

@@ -21,6 +21,7 @@ use super::connections::Connections;
 use super::router;
 use crate::app::App;
 use crate::audit::{Act, AuditError, What};
+use crate::live;
 
 /// How long answers that have begun may take when the server is told to end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -120,6 +121,7 @@ impl Server {
         // They end with this.
         let mut beside = JoinSet::new();
         beside.spawn(app.recorder().clone().run());
+        beside.spawn(live::keep(app.clone()));
         beside.spawn(sign(app.clone()));
         beside.spawn(renew(app.clone(), shown, loaded, tls.clone()));
         if let Some(listener) = redirect {

@@ -218,6 +218,50 @@ pub const REQUESTS_PER_SECOND_MAX: u32 = 200;
 /// The same, at once.
 pub const REQUESTS_BURST_MAX: u32 = 1_000;
 
+/// Plain content of recordings kept in memory for those who play them, bytes; one larger file may be there alone.
+pub const PLAYER_FILES_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// How long after it was last asked for.
+pub const PLAYER_FILES_AGE_SECONDS_MAX: u64 = 5 * 60;
+/// What is known of the frames of audio that was played, bytes: 56 KB for an hour.
+pub const PLAYER_TRACKS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Sealed files being opened at once, bytes, before and after; one larger file may be opened alone.
+pub const PLAYER_OPENING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Threads that open, decode and encode for all players together.
+pub const PLAYER_THREADS_MAX: usize = 4;
+/// Bodies of sound and files being sent at once.
+pub const PLAYER_STREAMS_MAX: usize = 256;
+/// Of these, to one user, token or link.
+pub const PLAYER_STREAMS_PER_CALLER_MAX: usize = 32;
+/// What is made of a body at once, bytes. Three such are in memory for each.
+pub const PLAYER_PIECE_BYTES: usize = 128 * 1024;
+/// How long a client may take none of what waits for it.
+pub const PLAYER_STALL_SECONDS_MAX: u64 = 120;
+/// Requests for one recording's sound by one caller within this time are one entry of the audit log.
+pub const PLAYER_SITTING_SECONDS: u64 = 600;
+/// Such entries that are remembered.
+pub const PLAYER_SITTINGS_MAX: usize = 16_384;
+
+/// How long a link to a recording holds.
+pub const SHARE_SECONDS_MAX: u64 = 90 * 86_400;
+/// Openings that a link can be limited to.
+pub const SHARE_USES_MAX: u32 = 1_000_000;
+/// A passcode of a link.
+pub const SHARE_PASSCODE_CHARACTERS_MIN: usize = 6;
+/// Wrong passcodes after which a link opens no more.
+pub const SHARE_WRONG_PASSCODES_MAX: u32 = 10;
+/// How long an opened link can be played without being opened again.
+pub const SHARE_OPENING_SECONDS_MAX: u64 = 4 * 3600;
+/// Openings of one link that can be played at once; the oldest gives way.
+pub const SHARE_OPENINGS_MAX: u32 = 1_000;
+/// Links to one recording, those that open no more included.
+pub const SHARES_PER_RECORDING_MAX: u32 = 200;
+/// Links in one answer; the newest.
+pub const SHARES_LISTED_MAX: u32 = 1_000;
+/// How long a link is listed after it ended.
+pub const SHARE_KEPT_SECONDS_MAX: u64 = 90 * 86_400;
+/// Characters of what is noted with a link.
+pub const SHARE_NOTE_CHARACTERS_MAX: usize = 200;
+
 /// Characters of a label.
 pub const LABEL_CHARACTERS_MAX: usize = 64;
 /// Labels on one recording.

@@ -20,6 +20,7 @@ use crate::audit::{Audit, AuditError, What};
 use crate::auth::{self, Caller, Right, Throttle};
 use crate::link::{Recorder, SOCKET_NAME};
 use crate::live;
+use crate::media::{self, Player};
 use crate::problem::{Answer, Problem};
 use crate::server::ServerCertificate;
 pub use crate::server::extract::{Json, Path, Query};
@@ -69,6 +70,7 @@ struct Inner {
     live: live::Memory,
     throttle: Throttle,
     hashers: Semaphore,
+    player: Player,
 }
 
 impl App {
@@ -83,6 +85,7 @@ impl App {
         let database = Database::open(&settings.database)?;
         auth::migrate(&database)?;
         live::migrate(&database)?;
+        media::migrate(&database)?;
         let recorder = Recorder::new(settings.data.join(SOCKET_NAME), settings.now);
         Ok(Self(Arc::new(Inner {
             settings,
@@ -92,6 +95,7 @@ impl App {
             live: live::Memory::default(),
             throttle: Throttle::new(),
             hashers: Semaphore::new(PASSWORDS_HASHED_AT_ONCE_MAX),
+            player: Player::new(),
         })))
     }
 
@@ -127,6 +131,11 @@ impl App {
     /// What keeps guessing slow.
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.0.throttle
+    }
+
+    /// What all who play recordings share.
+    pub(crate) fn player(&self) -> &Player {
+        &self.0.player
     }
 
     /// Who did what.

@@ -31,6 +31,6 @@ pub mod link;
 pub mod problem;
 
 mod live;
-mod media;
+pub mod media;
 mod recordings;
 pub mod server;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::log::Head;
 
 /// What was done, or tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Act {
     /// The first user was made, with the link that the first start printed.

@@ -18,20 +18,21 @@ mod log_ins;
 mod password;
 mod rights;
 mod schema;
-mod secret;
+pub(crate) mod secret;
 mod set_up;
 mod throttle;
 mod tokens;
 mod tokens_api;
 mod users;
 mod users_api;
-mod words;
+pub(crate) mod words;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::{Caller, Client};
 pub(crate) use identify::{COOKIE, identify};
+pub(crate) use password::Password;
 pub use rights::{Right, Role};
 pub(crate) use schema::migrate;
 pub(crate) use set_up::invite;

@@ -59,6 +59,11 @@ impl Password {
         Ok(())
     }
 
+    /// Whether it has so many characters, and not more than so many bytes.
+    pub(crate) fn has(&self, characters_min: usize, bytes_max: usize) -> bool {
+        self.0.chars().count() >= characters_min && self.0.len() <= bytes_max
+    }
+
     /// What is kept of it. Takes tens of milliseconds: call it by `App::hashing`.
     pub(crate) fn hash(&self) -> Answer<String> {
         hash(self.0.as_bytes()).ok_or_else(|| {

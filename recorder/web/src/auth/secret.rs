@@ -19,6 +19,14 @@ pub(crate) fn new() -> Answer<Zeroizing<String>> {
     Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
+/// A new name for something that has a secret; it gives nothing away.
+pub(crate) fn id() -> Answer<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Problem::unavailable("the system gives no random numbers", &error))?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
 /// What is kept of a secret, and looked up by.
 pub(crate) fn hash(secret: &str) -> String {
     sha256(secret.as_bytes()).to_string()

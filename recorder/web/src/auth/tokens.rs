@@ -6,7 +6,6 @@ use base::limits::TOKENS_PER_USER_MAX;
 use serde::Serialize;
 use store::database::{Database, DatabaseError, Row, Transaction};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::words::{items, list, nanos, optional_time, time};
 use super::{Right, secret, users};
@@ -84,7 +83,7 @@ pub(super) fn insert(
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     let text = format!("{PREFIX}{}", *secret::new()?);
-    let id = Uuid::from_bytes(random()?).to_string();
+    let id = secret::id()?;
     let sql = "INSERT INTO web_tokens (id, name, owner, hash, rights, made, expires)
                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
     let values = [
@@ -102,13 +101,6 @@ pub(super) fn insert(
     }
     let owner = owner.to_owned();
     Ok((Token { id, name, owner, rights, made: now, expires, used: None }, text))
-}
-
-fn random() -> Answer<[u8; 16]> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Problem::unavailable("the system gives no random numbers", &error))?;
-    Ok(bytes)
 }
 
 /// The token with this secret, if it holds, with the rights that its owner still has.

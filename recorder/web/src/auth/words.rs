@@ -22,17 +22,17 @@ pub(super) fn items<T: DeserializeOwned>(list: &str) -> Vec<T> {
 }
 
 /// A time as it is kept.
-pub(super) fn nanos(time: Timestamp) -> i64 {
+pub(crate) fn nanos(time: Timestamp) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A time that was kept.
-pub(super) fn time(row: &Row, column: &str) -> Result<Timestamp, DatabaseError> {
+pub(crate) fn time(row: &Row, column: &str) -> Result<Timestamp, DatabaseError> {
     row.integer(column).map(|nanos| Timestamp::from_nanos(nanos.max(0).unsigned_abs()))
 }
 
 /// The same, where there may be none.
-pub(super) fn optional_time(row: &Row, column: &str) -> Result<Option<Timestamp>, DatabaseError> {
+pub(crate) fn optional_time(row: &Row, column: &str) -> Result<Option<Timestamp>, DatabaseError> {
     let nanos = row.optional_integer(column)?;
     Ok(nanos.map(|nanos| Timestamp::from_nanos(nanos.max(0).unsigned_abs())))
 }

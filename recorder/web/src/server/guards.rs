@@ -49,6 +49,7 @@ pub(super) fn around(router: Router) -> Router {
         .and(NotForContentType::const_new("audio/"))
         .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::const_new("application/zip"))
+        .and(NotForContentType::const_new("application/x-pcapng"))
         .and(NotForContentType::const_new("application/x-tar"));
     let places = Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX));
     // The last is the outermost.

@@ -41,7 +41,9 @@ export function send<T = void>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path
 async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { accept: 'application/json' };
   if (method !== 'GET') headers['x-csrf-token'] = csrf;
-  const init: RequestInit = { method, headers, credentials: 'same-origin', signal: signal ?? null };
+  // A link is opened as nobody, also by who is logged in.
+  const credentials = path.startsWith('/shared/') ? 'omit' : 'same-origin';
+  const init: RequestInit = { method, headers, credentials, signal: signal ?? null };
   if (body !== undefined) {
     headers['content-type'] = 'application/json';
     init.body = JSON.stringify(body);

@@ -44,6 +44,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Whether it is the same, at another time.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.node == other.node
+    }
+
     /// This node, if a recorder has ever been heard here.
     pub(super) fn of(latest: &Latest, settings: &Settings, now: Timestamp) -> Option<Self> {
         let status = latest.status.as_ref()?;

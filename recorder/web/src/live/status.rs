@@ -79,10 +79,16 @@ fn texts(app: &App) -> Texts {
     let latest = app.recorder().latest();
     // A recorder that was killed leaves its socket; one that was stopped, or never ran here, does not.
     let ran = latest.came.is_some() || app.recorder().has_socket();
+    let mut nodes = app.live().nodes();
+    // Of this node more is known than what it wrote some seconds ago.
+    if let Some(own) = Node::of(&latest, app.settings(), app.now()) {
+        nodes.retain(|node| !node.is_same(&own));
+        nodes.push(own);
+    }
     let mut body = Body {
         recorder: latest.status.as_deref().cloned(),
         silent_since: latest.silent_since.filter(|_| ran),
-        nodes: app.live().nodes(),
+        nodes,
     };
     let text = |body: &Body| serde_json::to_string(body).unwrap_or_default().into();
     let whole = text(&body);

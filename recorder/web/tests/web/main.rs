@@ -8,5 +8,6 @@
 
 mod attacks;
 mod audit;
+mod live;
 mod log_in;
 mod rig;

@@ -155,6 +155,21 @@ pub const METADATA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A recording's manifest; its gap map is the part that grows.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// A party or a Call-ID that is searched for.
+pub const SEARCH_TEXT_BYTES_MAX: usize = 1_024;
+/// Labels, and keys of free metadata, that one search asks for.
+pub const SEARCH_LABELS_MAX: usize = 16;
+/// A label of a recording.
+pub const LABEL_BYTES_MAX: usize = 128;
+/// A key of a recording's free metadata.
+pub const METADATA_KEY_BYTES_MAX: usize = 128;
+/// Its value.
+pub const METADATA_VALUE_BYTES_MAX: usize = 1_024;
+/// Why a recording is held.
+pub const HOLD_REASON_BYTES_MAX: usize = 1_024;
+/// Labels of one recording, and keys of its free metadata.
+pub const ANNOTATIONS_PER_RECORDING_MAX: usize = 64;
+
 /// What is said of one alarm; the rest is cut off.
 pub const ALARM_DETAIL_BYTES_MAX: usize = 1_024;
 /// Parts of the program that say the same condition, each for itself (one a capture core).

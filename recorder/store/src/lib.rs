@@ -8,6 +8,7 @@
 //! DIR/recordings/.<id>.new-...              being written, or left by a crash: removed at the next start
 //! DIR/recordings/.spanreel-place            a UUID: marks a place of its own (folder/place.rs)
 //! DIR/catalog.db                            SQLite; an index, which can be rebuilt from the folders
+//! DIR/annotations.db                        SQLite; what people say of recordings. Or both in PostgreSQL
 //! ```
 //!
 //! Invariants:
@@ -22,7 +23,7 @@ pub mod database;
 pub mod folder;
 pub mod verify;
 
-pub use catalog::{Catalog, CatalogError, Filter, Order};
+pub use catalog::{Annotations, Catalog, CatalogError, Count, Cursor, Filter, Hold, Order};
 pub use checked::Checked;
 pub use database::{Database, DatabaseError, DatabasePlace, PostgresSettings};
 pub use folder::{Existing, Files, FolderError, NewRecording, PlaceMark, Published, Recordings};

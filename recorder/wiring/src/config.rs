@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use crate::alarms;
+use crate::catalog_place;
 use crate::disk_watch::Mark;
 
 /// Where an appliance keeps everything, unless told otherwise.
@@ -116,6 +117,24 @@ pub(crate) const KEYS: &[(&str, &str, &str, bool)] = &[
         "0",
         "How often the ledger is written to the log; 0: only at the end and on SIGUSR1.",
         true,
+    ),
+    (
+        "catalog.postgres",
+        "none",
+        "The catalog is in this PostgreSQL database instead of the data folder's catalog.db, with what people say of recordings: \"postgres://user@host:5432/database\". Several nodes can share one. The way there is encrypted; \"postgres:///database?host=/run/postgresql\" goes over a Unix socket. `spanreel list --rebuild` enters what was recorded before.",
+        false,
+    ),
+    (
+        "catalog.password_file",
+        "none",
+        "A file whose first line is the password of catalog.postgres.",
+        false,
+    ),
+    (
+        "catalog.ca",
+        "the system's",
+        "Certificates (PEM) of the authorities that the database server's certificate must come from.",
+        false,
     ),
     ("alarms.log", "true", "Whether alarms go to the log.", true),
     (
@@ -245,6 +264,7 @@ pub(crate) struct Config {
     pub(crate) media_file_minutes: u32,
     pub(crate) keep_unclaimed: bool,
     pub(crate) stats_every_seconds: u64,
+    pub(crate) catalog: catalog_place::Settings,
     pub(crate) alarms: alarms::Settings,
 }
 
@@ -269,6 +289,7 @@ impl Default for Config {
             media_file_minutes: MEDIA_FILE_MINUTES,
             keep_unclaimed: true,
             stats_every_seconds: 0,
+            catalog: catalog_place::Settings::default(),
             alarms: alarms::Settings::default(),
         }
     }
@@ -320,6 +341,7 @@ impl Config {
         if !self.seal && !self.certificates.is_empty() {
             bail!("seal is false, yet there are certificates: either goes without the other");
         }
+        self.catalog.check()?;
         self.alarms.check()
     }
 
@@ -337,6 +359,9 @@ impl Config {
             "journal_second" => self.journal_second != new.journal_second,
             "disk_low" => self.disk_low != new.disk_low,
             "disk_critical" => self.disk_critical != new.disk_critical,
+            "catalog.postgres" => self.catalog.postgres != new.catalog.postgres,
+            "catalog.password_file" => self.catalog.password_file != new.catalog.password_file,
+            "catalog.ca" => self.catalog.ca != new.catalog.ca,
             "seal" => self.seal != new.seal,
             "mono" => self.mono != new.mono,
             "media_file_minutes" => self.media_file_minutes != new.media_file_minutes,

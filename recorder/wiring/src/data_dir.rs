@@ -3,6 +3,8 @@
 //! ```text
 //! recordings/<id>/   the recordings
 //! catalog.db         the catalog, which can be made anew from the recordings
+//! annotations.db     what people say of recordings: labels, free metadata, that they must not be deleted
+//! catalog.place      the database server that both are in, if not here (catalog_place.rs)
 //! recordings.place   where the recordings are, if not here (finish/storage/own_place.rs)
 //! spool/             recordings that wait until their place or the catalog is back
 //! journal/           what is not finished yet, encrypted
@@ -30,13 +32,13 @@ use seal::keys::{Algorithm, Purpose};
 use seal::{Certificate, PrivateKey, Recipient, Sealer, Signer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{CATALOG_NAME, Catalog, RECORDINGS_NAME};
+use store::{CATALOG_NAME, Catalog, DatabasePlace, RECORDINGS_NAME};
 use zeroize::Zeroizing;
 
-use crate::clock;
 use crate::finish::{OwnPlace, Places, Seals};
 use crate::outages::Outage;
 use crate::wall_clock::Era;
+use crate::{catalog_place, clock};
 
 /// How long a certificate that we make holds: longer than retention usually asks.
 const VALIDITY: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
@@ -113,7 +115,8 @@ impl DataDir {
             None
         });
         let catalog_key = catalog_key.map(Arc::new);
-        Ok(Places { own, catalog_key, ..Places::new(self.recordings(), self.catalog()) })
+        let places = Places::new(self.recordings(), self.catalog()?, node_name());
+        Ok(Places { own, catalog_key, ..places })
     }
 
     /// Where recordings wait.
@@ -127,8 +130,36 @@ impl DataDir {
         if path.exists() { private_key(&path).map(Some) } else { Ok(None) }
     }
 
-    pub(crate) fn catalog(&self) -> PathBuf {
+    /// The catalog, here or in a database server.
+    ///
+    /// # Errors
+    /// What the data folder knows of a server is not understood.
+    pub(crate) fn catalog(&self) -> Result<DatabasePlace> {
+        catalog_place::read(&self.0, self.catalog_file())
+    }
+
+    /// The catalog, if it is here.
+    pub(crate) fn catalog_file(&self) -> PathBuf {
         self.0.join(CATALOG_NAME)
+    }
+
+    /// Whether there is a catalog, as far as can be known without asking a server.
+    ///
+    /// # Errors
+    /// As [`DataDir::catalog`].
+    pub(crate) fn has_catalog(&self) -> Result<bool> {
+        Ok(match self.catalog()? {
+            DatabasePlace::File(path) => path.exists(),
+            DatabasePlace::Postgres(_) => true,
+        })
+    }
+
+    /// The catalog is there from now on; commands find it without the configuration of `run`.
+    ///
+    /// # Errors
+    /// The data folder cannot be written.
+    pub(crate) fn set_catalog(&self, settings: &catalog_place::Settings) -> Result<()> {
+        catalog_place::set(&self.0, settings)
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -269,7 +300,7 @@ impl DataDir {
 
     /// The recording with this id, or with the only id that begins so.
     pub(crate) fn recording(&self, id: &str) -> Result<Recording> {
-        let catalog = Catalog::open_existing(&self.catalog())?;
+        let catalog = Catalog::open_existing(&self.catalog()?)?;
         Ok(catalog.get(catalog.resolve(id)?)?)
     }
 
@@ -346,7 +377,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 /// Replaces a file as a whole.
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let new = hidden(path);
     let json = serde_json::to_vec(value).with_context(|| path.display().to_string())?;
     write(&new, &json, 0o644)?;

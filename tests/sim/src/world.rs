@@ -435,7 +435,7 @@ impl<'a> World<'a> {
 
     /// The ids in the catalog.
     fn listed(&self) -> Result<BTreeSet<String>, String> {
-        let catalog = match store::Catalog::open_existing(&self.settings.catalog) {
+        let catalog = match store::Catalog::open_existing(&self.settings.place_of_catalog()) {
             Err(store::CatalogError::Missing(_)) => return Ok(BTreeSet::new()),
             catalog => catalog.map_err(|error| error.to_string())?,
         };

@@ -8,13 +8,15 @@ use base::Timestamp;
 
 use super::CatalogError;
 use super::rebuild::{not_writable, sibling};
+use crate::database::DatabasePlace;
 
-/// Gives the catalog at `path`, and its log, another name that says since `now` when. Gives the new path, or none
-/// if there is no catalog. No connection of this process may have it open.
+/// Gives an SQLite catalog, and its log, another name that says since `now` when. Gives the new path, or none if there
+/// is no such file. What people say of recordings is in another file, and stays.
 ///
 /// # Errors
 /// If the folder cannot be written. What is there then can be set aside again.
-pub fn set_aside(path: &Path, now: Timestamp) -> Result<Option<PathBuf>, CatalogError> {
+pub fn set_aside(place: &DatabasePlace, now: Timestamp) -> Result<Option<PathBuf>, CatalogError> {
+    let DatabasePlace::File(path) = place else { return Ok(None) };
     let stamp: String = now.to_string().chars().filter(char::is_ascii_digit).take(14).collect();
     let aside = sibling(path, &format!(".damaged-{stamp}"));
     // The log first: a log beside a new catalog would be taken for its own.
@@ -48,11 +50,12 @@ mod tests {
     fn the_database_and_its_log_go_together() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.db");
+        let place = DatabasePlace::from(path.as_path());
         let now = Timestamp::from_nanos(1_795_392_000_000_000_000);
-        assert_eq!(set_aside(&path, now).unwrap(), None);
+        assert_eq!(set_aside(&place, now).unwrap(), None);
         fs::write(&path, "damaged").unwrap();
         fs::write(dir.path().join("catalog.db-wal"), "log").unwrap();
-        let aside = set_aside(&path, now).unwrap().unwrap();
+        let aside = set_aside(&place, now).unwrap().unwrap();
         assert_eq!(aside, dir.path().join("catalog.db.damaged-20261123000000"));
         assert_eq!(fs::read(&aside).unwrap(), b"damaged");
         assert_eq!(fs::read(sibling(&aside, "-wal")).unwrap(), b"log");

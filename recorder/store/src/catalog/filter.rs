@@ -1,20 +1,19 @@
 //! What is asked of the catalog, and the SQL for it. Values are always bound, never written into it.
 
-use base::Timestamp;
-use base::recording::Recording;
-use rusqlite::types::Value;
+use base::recording::Direction;
+use base::{Timestamp, limits};
 
-use super::party;
+use super::{CatalogError, party};
+use crate::database::Value;
 
 /// Which recordings. Everything that is set must hold; the default lets all pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
     /// Started at this time or later.
     pub from: Option<Timestamp>,
     /// Started before this time.
     pub to: Option<Timestamp>,
-    /// The number or address (`user@host`) of the caller or the callee, in any case; `*` stands for
-    /// anything.
+    /// The number or address (`user@host`) of the caller or the callee, in any case; `*` stands for anything.
     pub party: Option<String>,
     /// The Call-ID of one of the legs.
     pub call_id: Option<String>,
@@ -22,8 +21,20 @@ pub struct Filter {
     pub duration_min: Option<u64>,
     /// At most so long, milliseconds.
     pub duration_max: Option<u64>,
+    /// Which way the call went; what an older release recorded went an unknown way.
+    pub direction: Option<Direction>,
+    /// The MOS of one of the streams is at most this.
+    pub mos_max: Option<f64>,
     /// Only those that something is missing from.
     pub incomplete: bool,
+    /// Only those that have gaps.
+    pub gaps: bool,
+    /// Only those that are held, or only those that are not.
+    pub held: Option<bool>,
+    /// All of these labels.
+    pub labels: Vec<String>,
+    /// All of these: a key of the free metadata, and its value.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// By start time.
@@ -36,58 +47,44 @@ pub enum Order {
     Earliest,
 }
 
-/// A place in the order: behind one recording.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    start_time: i64,
-    id: String,
-}
-
-impl Cursor {
-    /// The place behind `recording`.
-    #[must_use]
-    pub fn behind(recording: &Recording) -> Self {
-        Self { start_time: microseconds(recording.start_time), id: recording.id.to_string() }
-    }
-}
-
-/// As in the catalog: `recording.json` has no finer times.
-pub(super) fn microseconds(time: Timestamp) -> i64 {
-    i64::try_from(time.as_nanos() / 1_000).unwrap_or(i64::MAX)
-}
-
-/// A beginning of an id as the catalog writes ids; `None` if no id begins so.
-pub(super) fn id_beginning(prefix: &str) -> Option<String> {
-    let digits: String = prefix.trim().chars().filter(|c| *c != '-').collect();
-    if digits.is_empty() || digits.len() > 32 || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut beginning = String::with_capacity(36);
-    for (place, digit) in digits.to_ascii_lowercase().chars().enumerate() {
-        if [8, 12, 16, 20].contains(&place) {
-            beginning.push('-');
+impl Filter {
+    /// Whether it asks for no more than can be asked.
+    ///
+    /// # Errors
+    /// What is too long, or too many.
+    pub fn check(&self) -> Result<(), CatalogError> {
+        let too =
+            |what: &str, max: usize| Err(CatalogError::Asked(format!("{what}; at most {max}")));
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        if text(&self.party).max(text(&self.call_id)) > limits::SEARCH_TEXT_BYTES_MAX {
+            return too(
+                "the party or Call-ID is too long, in bytes",
+                limits::SEARCH_TEXT_BYTES_MAX,
+            );
         }
-        beginning.push(digit);
+        if self.labels.len().max(self.metadata.len()) > limits::SEARCH_LABELS_MAX {
+            return too("too many labels or metadata are asked for", limits::SEARCH_LABELS_MAX);
+        }
+        Ok(())
     }
-    Some(beginning)
 }
 
-/// Conditions and the values bound to them, in order.
-#[derive(Default)]
-struct Where {
-    conditions: Vec<String>,
-    values: Vec<Value>,
+/// Conditions on `recordings r`, and the values bound to them, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conditions {
+    all: Vec<String>,
+    pub(super) values: Vec<Value>,
 }
 
-impl Where {
+impl Conditions {
     /// Binds `value`; how a condition refers to it.
-    fn bind(&mut self, value: impl Into<Value>) -> String {
+    pub(super) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
-        format!("?{}", self.values.len())
+        format!("${}", self.values.len())
     }
 
-    fn and(&mut self, condition: String) {
-        self.conditions.push(condition);
+    pub(super) fn and(&mut self, condition: String) {
+        self.all.push(condition);
     }
 
     fn compare(&mut self, column_and_operator: &str, value: u64) {
@@ -95,88 +92,76 @@ impl Where {
         self.and(format!("{column_and_operator} {value}"));
     }
 
-    fn of(filter: &Filter) -> Self {
+    /// Everything that the filter says.
+    pub(super) fn of(filter: &Filter) -> Self {
         let mut all = Self::default();
         // The next whole microsecond: what started within the one before did so earlier.
         if let Some(from) = filter.from {
-            all.compare("start_time >=", from.as_nanos().div_ceil(1_000));
+            all.compare("r.start_time >=", from.as_nanos().div_ceil(1_000));
         }
         if let Some(to) = filter.to {
-            all.compare("start_time <", to.as_nanos().div_ceil(1_000));
+            all.compare("r.start_time <", to.as_nanos().div_ceil(1_000));
         }
         if let Some(duration) = filter.duration_min {
-            all.compare("duration >=", duration);
+            all.compare("r.duration >=", duration);
         }
         if let Some(duration) = filter.duration_max {
-            all.compare("duration <=", duration);
+            all.compare("r.duration <=", duration);
         }
         if let Some(party) = &filter.party {
-            let pattern = all.bind(party::like(party));
+            let pattern = all.bind(party::like(&party::wanted(party)));
             let columns = ["caller", "caller_address", "callee", "callee_address"];
-            let any = columns.map(|column| format!("{column} LIKE {pattern} ESCAPE '\\'"));
+            let any = columns.map(|column| format!("r.{column} LIKE {pattern} ESCAPE '\\'"));
             all.and(format!("({})", any.join(" OR ")));
         }
         if let Some(call_id) = &filter.call_id {
-            let call_id = all.bind(call_id.clone());
+            let call_id = all.bind(call_id);
             all.and(format!(
-                "recording IN (SELECT recording FROM calls WHERE call_id = {call_id})"
+                "r.recording IN (SELECT recording FROM calls WHERE call_id = {call_id})"
             ));
         }
-        if filter.incomplete {
-            all.and("NOT complete".to_owned());
+        if let Some(direction) = filter.direction {
+            let direction = all.bind(direction.name());
+            all.and(format!("r.direction = {direction}"));
         }
+        if let Some(mos) = filter.mos_max {
+            let mos = all.bind(mos);
+            all.and(format!("r.mos <= {mos}"));
+        }
+        if filter.incomplete {
+            all.and("NOT r.complete".to_owned());
+        }
+        if filter.gaps {
+            all.and("r.gaps".to_owned());
+        }
+        all.said(filter);
         all
     }
 
-    fn sql(&self) -> String {
-        match self.conditions.is_empty() {
-            true => String::new(),
-            false => format!("WHERE {}", self.conditions.join(" AND ")),
+    /// What people say of it.
+    fn said(&mut self, filter: &Filter) {
+        for label in &filter.labels {
+            let label = self.bind(label);
+            self.and(format!(
+                "EXISTS (SELECT 1 FROM labels l WHERE l.id = r.id AND l.label = {label})"
+            ));
+        }
+        for (key, value) in &filter.metadata {
+            let (key, value) = (self.bind(key), self.bind(value));
+            self.and(format!(
+                "EXISTS (SELECT 1 FROM metadata m WHERE m.id = r.id AND m.name = {key} AND m.value = {value})"
+            ));
+        }
+        let held = "EXISTS (SELECT 1 FROM holds h WHERE h.id = r.id)";
+        match filter.held {
+            Some(true) => self.and(held.to_owned()),
+            Some(false) => self.and(format!("NOT {held}")),
+            None => {}
         }
     }
-}
 
-/// The statement whose first column is the metadata, and its values.
-pub(super) fn select(
-    filter: &Filter,
-    order: Order,
-    after: Option<&Cursor>,
-) -> (String, Vec<Value>) {
-    let (direction, beyond) = match order {
-        Order::Earliest => ("ASC", ">"),
-        Order::Latest => ("DESC", "<"),
-    };
-    let mut all = Where::of(filter);
-    if let Some(Cursor { start_time, id }) = after {
-        let (start_time, id) = (all.bind(*start_time), all.bind(id.clone()));
-        all.and(format!("(start_time, id) {beyond} ({start_time}, {id})"));
-    }
-    let sql = format!(
-        "SELECT json FROM recordings JOIN documents USING (recording) {} \
-         ORDER BY start_time {direction}, id {direction}",
-        all.sql()
-    );
-    (sql, all.values)
-}
-
-pub(super) fn count(filter: &Filter) -> (String, Vec<Value>) {
-    let all = Where::of(filter);
-    (format!("SELECT count(*) FROM recordings {}", all.sql()), all.values)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn beginnings_of_ids_are_spelt_as_stored() {
-        let whole = "01900000-AbCd-7000-8000-000000000001";
-        assert_eq!(id_beginning(whole).as_deref(), Some(whole.to_lowercase().as_str()));
-        assert_eq!(id_beginning("01900000").as_deref(), Some("01900000"));
-        assert_eq!(id_beginning("01900000a").as_deref(), Some("01900000-a"));
-        assert_eq!(id_beginning("01900000-").as_deref(), Some("01900000"));
-        for bad in ["", "-", "xyz", "0190%", &"0".repeat(33)] {
-            assert_eq!(id_beginning(bad), None, "{bad}");
-        }
+    /// One condition of all of them.
+    pub(super) fn sql(&self) -> String {
+        if self.all.is_empty() { "1 = 1".to_owned() } else { self.all.join(" AND ") }
     }
 }

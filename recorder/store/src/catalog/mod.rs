@@ -1,194 +1,126 @@
-//! The catalog: which recordings there are, and what is asked about them. One SQLite file.
+//! The catalog: which recordings there are, and what is asked about them. In SQLite (a file), or in PostgreSQL, where
+//! several nodes share one.
 //!
-//! It is an index: whatever is in it comes from a `recording.json`, and [`rebuild`] makes it anew from
-//! the folders. Reading and writing processes share it (write-ahead log).
+//! It is an index: whatever is in it comes from a `recording.json`, and [`rebuild`] makes it anew from the folders. But
+//! what people say of recordings ([`Annotations`]) is nowhere else: it is kept apart, and stays.
 //!
-//! Commits are flushed (`synchronous=FULL`): once a recording is in the catalog, the journal that it was
-//! made from may be deleted, and after a power cut nothing would tell that a row is missing. The flush is
-//! per transaction, so that [`Catalog::insert`] of many recordings pays it once. (`NORMAL` would leave the
-//! last rows to the next checkpoint: they could only be found again by comparing every folder with every row
-//! after each start.)
+//! Commits are flushed: once a recording is in the catalog, the journal that it was made from may be deleted, and after
+//! a power cut nothing would tell that a row is missing. The flush is per transaction, so that [`Catalog::insert`] of
+//! many recordings pays it once.
 //!
-//! A damaged catalog is set aside under another name, whole with its log, and a new one made: [`set_aside`].
+//! A damaged SQLite file is set aside under another name, whole with its log, and a new one made: [`set_aside`].
 
+mod annotations;
 mod aside;
+mod cursor;
+mod error;
 mod filter;
 mod party;
 mod rebuild;
+mod row;
 mod schema;
+mod search;
+mod statistics;
+mod words;
+mod write;
 
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base::{RecordingId, recording::Recording};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
+use base::recording::Recording;
+use base::{RecordingId, Timestamp};
 
+pub use annotations::{Annotations, Hold};
 pub use aside::set_aside;
-pub use filter::{Cursor, Filter, Order};
+pub use cursor::{BadCursor, Cursor};
+pub use error::CatalogError;
+pub use filter::{Filter, Order};
 pub use rebuild::{RebuildProblem, Rebuilt, rebuild};
+pub use search::Count;
 
-/// How long a statement waits for another process's transaction.
-const BUSY: Duration = Duration::from_secs(10);
+use self::search::{Keys, Search};
+use self::statistics::Statistics;
+use crate::database::{Database, DatabaseError, DatabasePlace, PATIENCE, Value};
 
-/// Why the catalog does not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// There is no such file.
-    #[error("there is no catalog {}: give the data folder that `spanreel replay --out` made, or make the catalog with `spanreel list --rebuild`", .0.display())]
-    Missing(PathBuf),
-    /// Damaged, or no SQLite file.
-    #[error("the catalog {} is damaged ({reason}): make it anew from the recordings with `spanreel list --rebuild`", .path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
-    /// Another program's SQLite file.
-    #[error("{} is a database of another program: choose another folder", .0.display())]
-    Foreign(PathBuf),
-    /// Written by a later version of this program.
-    #[error("the catalog {} has version {found}, this program knows up to {known}: use a newer program", .path.display())]
-    Newer {
-        /// Which file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// The latest that this program knows.
-        known: i64,
-    },
-    /// Another process holds it.
-    #[error("the catalog {} is in use by another process: try again when that is done", .0.display())]
-    InUse(PathBuf),
-    /// No space, or not writable.
-    #[error("cannot write the catalog {}: {reason}; free some space or make it writable for this user", .path.display())]
-    NotWritable {
-        /// Which file.
-        path: PathBuf,
-        /// What SQLite says.
-        reason: String,
-    },
-    /// The folder of recordings cannot be listed.
-    #[error("cannot read the recordings in {}: {reason}; give a data folder that holds recordings", .path.display())]
-    NoRecordings {
-        /// Which folder.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// No recording has this id, or begins with it.
-    #[error("no recording has an id that is or begins with {0:?}")]
-    NotFound(String),
-    /// Several begin with it.
-    #[error("{prefix:?} is the beginning of several recordings' ids, e.g. {}: give more of it", .examples.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
-    Ambiguous {
-        /// What was asked for.
-        prefix: String,
-        /// Some of them.
-        examples: Vec<RecordingId>,
-    },
-    /// Anything else.
-    #[error("the catalog {}: {source}", .path.display())]
-    Sqlite {
-        /// Which file.
-        path: PathBuf,
-        /// What SQLite says.
-        source: rusqlite::Error,
-    },
-}
+/// What people say of recordings, beside an SQLite catalog.
+const ANNOTATIONS_NAME: &str = "annotations.db";
+/// Recordings read at once, where all are.
+const PAGE: usize = 200;
+/// How often recordings are entered until another node does not come in between.
+const TRIES: u32 = 5;
 
-impl CatalogError {
-    /// Whether only a new catalog helps: this one is damaged, or gone.
-    #[must_use]
-    pub const fn needs_rebuild(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Missing(_))
-    }
+/// An open catalog; clones share it.
+#[derive(Clone, Debug)]
+pub struct Catalog(Arc<Inner>);
 
-    fn new(path: &Path, source: rusqlite::Error) -> Self {
-        let path = path.to_path_buf();
-        let reason = source.to_string();
-        match source.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                Self::Damaged { path, reason }
-            }
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse(path),
-            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-                Self::NotWritable { path, reason }
-            }
-            _ => Self::Sqlite { path, source },
-        }
-    }
-}
-
-/// Adds the file to what SQLite says.
-trait In<T> {
-    fn of(self, path: &Path) -> Result<T, CatalogError>;
-}
-
-impl<T> In<T> for rusqlite::Result<T> {
-    fn of(self, path: &Path) -> Result<T, CatalogError> {
-        self.map_err(|error| CatalogError::new(path, error))
-    }
-}
-
-/// An open catalog.
 #[derive(Debug)]
-pub struct Catalog {
-    path: PathBuf,
-    connection: Connection,
-    /// Device and inode of the file when it was opened.
-    identity: Option<(u64, u64)>,
+struct Inner {
+    database: Database,
+    statistics: Mutex<Option<Arc<Statistics>>>,
+    searches: AtomicU32,
 }
 
 impl Catalog {
-    /// Opens the catalog at `path`; makes an empty one if there is none.
+    /// Opens the catalog at `place`; makes an empty one if there is none.
     ///
     /// # Errors
-    /// If it is damaged, foreign, of a later version, or cannot be written.
-    pub fn open(path: &Path) -> Result<Self, CatalogError> {
-        Self::connect(path, OpenFlags::SQLITE_OPEN_CREATE, BUSY)
+    /// If it is damaged, foreign, of a later version, cannot be reached or cannot be written.
+    pub fn open(place: &DatabasePlace) -> Result<Self, CatalogError> {
+        Self::connect(place, true, PATIENCE)
     }
 
-    /// Opens the catalog at `path`, which is there.
+    /// Opens the catalog at `place`, which is there.
     ///
     /// # Errors
     /// As [`Catalog::open`], and if there is none.
-    pub fn open_existing(path: &Path) -> Result<Self, CatalogError> {
-        Self::open_existing_within(path, BUSY)
+    pub fn open_existing(place: &DatabasePlace) -> Result<Self, CatalogError> {
+        Self::open_existing_within(place, PATIENCE)
     }
 
-    /// The same, but a statement, then and later, waits at most `patience` for another process's transaction.
+    /// The same, but a statement, then and later, waits at most `patience` for others, or for the server.
     ///
     /// # Errors
     /// As [`Catalog::open_existing`].
-    pub fn open_existing_within(path: &Path, patience: Duration) -> Result<Self, CatalogError> {
-        match path.exists() {
-            true => Self::connect(path, OpenFlags::empty(), patience),
-            false => Err(CatalogError::Missing(path.to_path_buf())),
-        }
+    pub fn open_existing_within(
+        place: &DatabasePlace,
+        patience: Duration,
+    ) -> Result<Self, CatalogError> {
+        Self::connect(place, false, patience)
     }
 
-    fn connect(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Self, CatalogError> {
-        let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let is_new = !path.exists();
-        let mut connection = Connection::open_with_flags(path, flags).of(path)?;
-        connection.busy_timeout(patience).of(path)?;
-        schema::prepare(&mut connection, path)?;
-        connection.pragma_update(None, "journal_mode", "wal").of(path)?;
-        connection.pragma_update(None, "synchronous", "full").of(path)?;
-        if is_new {
-            aside::flush_folder_of(path).map_err(|error| rebuild::not_writable(path, &error))?;
+    fn connect(
+        place: &DatabasePlace,
+        create: bool,
+        patience: Duration,
+    ) -> Result<Self, CatalogError> {
+        let database = match place {
+            DatabasePlace::File(path) => {
+                let attached = path.with_file_name(ANNOTATIONS_NAME);
+                let mark = schema::APPLICATION_ID;
+                Database::open_marked(path, &attached, mark, create, patience)?
+            }
+            DatabasePlace::Postgres(_) => Database::open_within(place, patience)?,
+        };
+        if !create && !schema::exists(&database)? {
+            return Err(CatalogError::Missing(database.name().to_owned()));
         }
-        Ok(Self { path: path.to_path_buf(), connection, identity: identity(path) })
+        schema::prepare(&database)?;
+        let (statistics, searches) = (Mutex::default(), AtomicU32::default());
+        Ok(Self(Arc::new(Inner { database, statistics, searches })))
     }
 
-    /// Whether the path still leads to the file that is open. SQLite would go on writing into a file that was
-    /// removed or replaced, and nobody would find what is in it.
+    /// The database that it is in.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    /// Whether the path of an SQLite catalog still leads to the file that was opened.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        self.identity.is_some() && identity(&self.path) == self.identity
+        self.database().is_in_place()
     }
 
     /// Puts `recordings` in, all or none; one whose id is there is replaced.
@@ -196,18 +128,27 @@ impl Catalog {
     /// # Errors
     /// If it cannot be written.
     pub fn insert<'a>(
-        &mut self,
+        &self,
         recordings: impl IntoIterator<Item = &'a Recording>,
     ) -> Result<(), CatalogError> {
-        let Self { path, connection, .. } = self;
-        insert(connection, recordings).of(path)
+        let recordings: Vec<&Recording> = recordings.into_iter().collect();
+        let mut tries = 1..TRIES;
+        loop {
+            let put = self.database().transaction(|t| write::put(t, recordings.iter().copied()));
+            match put {
+                // Another node took the same key, or entered the same, at the same time.
+                Err(CatalogError::Database(DatabaseError::Conflict { .. }))
+                    if tries.next().is_some() => {}
+                done => return done,
+            }
+        }
     }
 
-    /// The recordings that pass `filter`, in `order`, at most `limit`, after the one that `after` stands
-    /// on. A page's last recording gives the [`Cursor`] for the next page.
+    /// The recordings that pass `filter`, in `order`, at most `limit`, after the one that `after` stands on. A page's
+    /// last recording gives the [`Cursor`] for the next page; a page with fewer than `limit` is the last.
     ///
     /// # Errors
-    /// If the catalog is damaged.
+    /// If the filter asks too much, or the catalog does not answer.
     pub fn find(
         &self,
         filter: &Filter,
@@ -216,63 +157,76 @@ impl Catalog {
         limit: usize,
     ) -> Result<Vec<Recording>, CatalogError> {
         let mut found = Vec::new();
-        self.each(filter, order, after, |recording| {
-            if found.len() < limit {
-                found.push(recording);
-            }
-            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        self.pages(filter, order, after, limit, |recording| {
+            found.push(recording);
+            ControlFlow::Continue(())
         })?;
         Ok(found)
     }
 
-    /// Hands the recordings that pass `filter` to `each`, in `order`, one at a time from the disk, until
-    /// it breaks.
+    /// Hands the recordings that pass `filter` to `each`, in `order`, read a page at a time, until it breaks.
     ///
     /// # Errors
-    /// If the catalog is damaged.
+    /// As [`Catalog::find`].
     pub fn each(
         &self,
         filter: &Filter,
         order: Order,
         after: Option<&Cursor>,
+        each: impl FnMut(Recording) -> ControlFlow<()>,
+    ) -> Result<(), CatalogError> {
+        self.pages(filter, order, after, usize::MAX, each)
+    }
+
+    fn pages(
+        &self,
+        filter: &Filter,
+        order: Order,
+        after: Option<&Cursor>,
+        mut limit: usize,
         mut each: impl FnMut(Recording) -> ControlFlow<()>,
     ) -> Result<(), CatalogError> {
-        let (sql, values) = filter::select(filter, order, after);
-        let mut statement = self.connection.prepare_cached(&sql).of(&self.path)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(values)).of(&self.path)?;
-        while let Some(row) = rows.next().of(&self.path)? {
-            let recording =
-                self.recording(row.get_ref(0).and_then(|json| Ok(json.as_str()?)).of(&self.path)?)?;
-            if each(recording).is_break() {
-                break;
+        filter.check()?;
+        let statistics = self.statistics()?;
+        let search = Search::new(self, filter, &statistics);
+        let mut keys = Keys::of(filter);
+        if let Some(after) = after {
+            keys = keys.behind(self.key_of(after)?, order);
+        }
+        while limit > 0 {
+            let wanted = limit.min(PAGE);
+            let page = search.find(keys, order, wanted)?;
+            for recording in self.documents(&page)? {
+                if each(recording).is_break() {
+                    return Ok(());
+                }
             }
+            let Some(last) = page.last().filter(|_| page.len() == wanted) else { break };
+            keys = keys.behind(*last, order);
+            limit -= wanted;
         }
         Ok(())
     }
 
-    /// How many recordings pass `filter`.
+    /// How many recordings pass `filter`, as far as they can be counted at once.
     ///
     /// # Errors
-    /// If the catalog is damaged.
-    pub fn count(&self, filter: &Filter) -> Result<u64, CatalogError> {
-        let (sql, values) = filter::count(filter);
-        let count: i64 = self
-            .connection
-            .query_row(&sql, rusqlite::params_from_iter(values), |row| row.get(0))
-            .of(&self.path)?;
-        Ok(count.unsigned_abs())
+    /// As [`Catalog::find`].
+    pub fn count(&self, filter: &Filter) -> Result<Count, CatalogError> {
+        filter.check()?;
+        let statistics = self.statistics()?;
+        Search::new(self, filter, &statistics).count(Keys::of(filter))
     }
 
     /// The recording `id`.
     ///
     /// # Errors
-    /// If it is not there, or the catalog is damaged.
+    /// If it is not there, or the catalog does not answer.
     pub fn get(&self, id: RecordingId) -> Result<Recording, CatalogError> {
-        let sql = "SELECT json FROM recordings JOIN documents USING (recording) WHERE id = ?1";
-        let mut statement = self.connection.prepare_cached(sql).of(&self.path)?;
-        let json: Option<String> =
-            statement.query_row([id.to_string()], |row| row.get(0)).optional().of(&self.path)?;
-        self.recording(&json.ok_or_else(|| CatalogError::NotFound(id.to_string()))?)
+        let sql = "SELECT json FROM recordings r JOIN documents d ON d.recording = r.recording WHERE r.id = $1";
+        let rows = self.database().query(sql, &[id.to_string().into()])?;
+        let row = rows.first().ok_or_else(|| CatalogError::NotFound(id.to_string()))?;
+        recording(self.database().name(), row.text("json")?)
     }
 
     /// The id that `prefix` is, or is the beginning of; hyphens and case do not matter.
@@ -281,15 +235,12 @@ impl Catalog {
     /// If none or several begin with it.
     pub fn resolve(&self, prefix: &str) -> Result<RecordingId, CatalogError> {
         let not_found = || CatalogError::NotFound(prefix.to_owned());
-        let beginning = filter::id_beginning(prefix).ok_or_else(not_found)?;
-        // 'g' comes after every digit that an id can go on with.
-        let sql = "SELECT id FROM recordings WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id LIMIT 3";
-        let mut statement = self.connection.prepare_cached(sql).of(&self.path)?;
-        let ids = statement.query_map([&beginning], |row| row.get::<_, String>(0)).of(&self.path)?;
-        let mut examples = Vec::new();
-        for id in ids {
-            let id = id.of(&self.path)?;
-            examples.push(id.parse().map_err(|_| self.damaged(&format!("{id:?} is no id")))?);
+        let (least, most) = ids_that_begin(prefix).ok_or_else(not_found)?;
+        let sql = "SELECT id FROM recordings WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT 3";
+        let rows = self.database().query(sql, &[least.into(), most.into()])?;
+        let mut examples: Vec<RecordingId> = Vec::new();
+        for row in &rows {
+            examples.push(row.text("id")?.parse().map_err(|_| not_found())?);
         }
         match *examples.as_slice() {
             [] => Err(not_found()),
@@ -298,90 +249,106 @@ impl Catalog {
         }
     }
 
-    /// Takes the recording `id` out; whether it was there.
+    /// Takes the recording `id` out, and what people say of it; whether it was there.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn delete(&mut self, id: RecordingId) -> Result<bool, CatalogError> {
-        let sql = "DELETE FROM recordings WHERE id = ?1";
-        Ok(self.connection.execute(sql, [id.to_string()]).of(&self.path)? > 0)
-    }
-
-    fn recording(&self, json: &str) -> Result<Recording, CatalogError> {
-        serde_json::from_str(json).map_err(|error| self.damaged(&error.to_string()))
-    }
-
-    fn damaged(&self, reason: &str) -> CatalogError {
-        CatalogError::Damaged { path: self.path.clone(), reason: reason.to_owned() }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
-/// In one transaction.
-fn insert<'a>(
-    connection: &mut Connection,
-    recordings: impl IntoIterator<Item = &'a Recording>,
-) -> rusqlite::Result<()> {
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    {
-        // Deleting takes its documents and Call-IDs along.
-        let mut delete = transaction.prepare_cached("DELETE FROM recordings WHERE id = ?1")?;
-        let mut row = transaction.prepare_cached(schema::INSERT_RECORDING)?;
-        let mut document = transaction
-            .prepare_cached("INSERT INTO documents (recording, json) VALUES (?1, ?2)")?;
-        let mut call = transaction
-            .prepare_cached("INSERT OR IGNORE INTO calls (call_id, recording) VALUES (?1, ?2)")?;
-        for recording in recordings {
-            let json = serde_json::to_string(recording)
-                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-            let id = recording.id.to_string();
-            delete.execute([&id])?;
-            row.execute(params![
-                id,
-                filter::microseconds(recording.start_time),
-                i64::try_from(recording.duration).unwrap_or(i64::MAX),
-                recording.complete,
-                recording.caller_phone_number,
-                recording.from.as_deref().map(party::address),
-                recording.dialed_phone_number,
-                recording.to.as_deref().map(party::address),
-            ])?;
-            let number = transaction.last_insert_rowid();
-            document.execute(params![number, json])?;
-            let of_legs = recording.legs.iter().map(|leg| &leg.call_id);
-            for call_id in recording.call_id.iter().chain(of_legs) {
-                call.execute(params![call_id, number])?;
+    pub fn delete(&self, id: RecordingId) -> Result<bool, CatalogError> {
+        self.database().transaction(|transaction| {
+            for table in ["labels", "metadata", "holds"] {
+                let sql = format!("DELETE FROM {table} WHERE id = $1");
+                transaction.execute(&sql, &[id.to_string().into()])?;
             }
+            Ok(write::remove(transaction, &[id])? > 0)
+        })
+    }
+
+    /// Where a page goes on: at the key of the recording, or, if that is gone, where it was.
+    fn key_of(&self, cursor: &Cursor) -> Result<i64, CatalogError> {
+        let sql = "SELECT recording FROM recordings WHERE id = $1";
+        let rows = self.database().query(sql, &[cursor.id.to_string().into()])?;
+        match rows.first() {
+            Some(row) => Ok(row.integer("recording")?),
+            None => Ok(row::key(cursor.start_time, cursor.id)),
         }
     }
-    transaction.commit()
+
+    /// The recordings with these keys, in their order.
+    fn documents(&self, keys: &[i64]) -> Result<Vec<Recording>, CatalogError> {
+        let mut found = std::collections::HashMap::new();
+        for (list, values) in write::lists(keys.iter().map(|key| Value::from(*key)).collect()) {
+            let sql = format!("SELECT recording, json FROM documents WHERE recording {list}");
+            for row in self.database().query(&sql, &values)? {
+                let recording = recording(self.database().name(), row.text("json")?)?;
+                found.insert(row.integer("recording")?, recording);
+            }
+        }
+        // One that was taken out meanwhile is left out.
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+    }
+
+    /// How common words are; looked at anew now and then.
+    fn statistics(&self) -> Result<Arc<Statistics>, CatalogError> {
+        let searches = self.0.searches.fetch_add(1, Ordering::Relaxed);
+        let renew = searches.is_multiple_of(statistics::RENEWED_AFTER);
+        let known = self.0.statistics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|_| !renew) {
+            return Ok(known);
+        }
+        let sampled = Arc::new(Statistics::sample(self)?);
+        let mut known = self.0.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::clone(&sampled));
+        Ok(sampled)
+    }
+}
+
+/// What a document says.
+fn recording(place: &str, json: &str) -> Result<Recording, CatalogError> {
+    serde_json::from_str(json).map_err(|error| CatalogError::Damaged {
+        place: place.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// The next whole microsecond.
+fn microseconds_up(time: Timestamp) -> i64 {
+    i64::try_from(time.as_nanos().div_ceil(1_000)).unwrap_or(i64::MAX)
+}
+
+/// The first and the last id that begin so; `None` if no id does.
+fn ids_that_begin(prefix: &str) -> Option<(String, String)> {
+    let digits = prefix.trim().to_ascii_lowercase().replace('-', "");
+    if digits.is_empty() || digits.len() > 32 || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let filled = |with: char| {
+        let whole = digits.chars().chain(std::iter::repeat(with)).take(32);
+        let mut id = String::with_capacity(36);
+        for (place, digit) in whole.enumerate() {
+            if [8, 12, 16, 20].contains(&place) {
+                id.push('-');
+            }
+            id.push(digit);
+        }
+        id
+    };
+    Some((filled('0'), filled('f')))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What [`Catalog`] promises about power cuts hangs on these.
     #[test]
-    fn every_connection_flushes_its_commits() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("catalog.db");
-        for _ in 0..2 {
-            let catalog = Catalog::open(&path).unwrap();
-            let text = |name| {
-                catalog.connection.pragma_query_value(None, name, |row| row.get::<_, String>(0))
-            };
-            let number = |name| {
-                catalog.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            };
-            assert_eq!(text("journal_mode").unwrap(), "wal");
-            assert_eq!(number("synchronous").unwrap(), 2, "FULL");
-            assert_eq!(number("foreign_keys").unwrap(), 1);
-            assert_eq!(number("busy_timeout").unwrap(), BUSY.as_millis() as i64);
+    fn beginnings_of_ids_are_ranges_of_them() {
+        let whole = "01900000-AbCd-7000-8000-000000000001";
+        let lower = whole.to_lowercase();
+        assert_eq!(ids_that_begin(whole), Some((lower.clone(), lower)));
+        let (least, most) = ids_that_begin("01900000-a").unwrap();
+        assert_eq!(least, "01900000-a000-0000-0000-000000000000");
+        assert_eq!(most, "01900000-afff-ffff-ffff-ffffffffffff");
+        for bad in ["", "-", "xyz", "0190%", &"0".repeat(33)] {
+            assert_eq!(ids_that_begin(bad), None, "{bad}");
         }
     }
 
@@ -389,11 +356,18 @@ mod tests {
     fn a_file_that_is_removed_or_replaced_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.db");
-        let catalog = Catalog::open(&path).unwrap();
+        let place = DatabasePlace::from(path.as_path());
+        let catalog = Catalog::open(&place).unwrap();
         assert!(catalog.is_in_place());
         std::fs::rename(&path, dir.path().join("elsewhere")).unwrap();
         assert!(!catalog.is_in_place());
-        let other = Catalog::open(&path).unwrap();
+        assert!(matches!(catalog.count(&Filter::default()), Err(CatalogError::Missing(_))));
+        let other = Catalog::open(&place).unwrap();
         assert!(!catalog.is_in_place() && other.is_in_place());
+        assert_eq!(
+            catalog.count(&Filter::default()).unwrap().count,
+            0,
+            "the one that is there now"
+        );
     }
 }

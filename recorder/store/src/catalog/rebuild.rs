@@ -1,22 +1,27 @@
-//! The catalog made anew from the recordings' folders.
+//! The catalog made anew from the recordings' folders. What is wrong with a folder is reported, and the rest goes on.
 //!
-//! The new one is built beside the old one and takes its place by a rename. What is wrong with a folder
-//! is reported, and the rest goes on.
+//! An SQLite catalog is built beside the old one and takes its place by a rename. The old one's writers wait meanwhile,
+//! and find out afterwards; what they would have entered stays where it waits (the spool, or the journal).
+//!
+//! In PostgreSQL, which other nodes use as well, each recording of the folders is entered as if it were new, and then
+//! this node's rows whose folder is not there are taken out.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use base::limits;
 use base::recording::Recording;
+use base::{RecordingId, limits};
 use rusqlite::{Connection, OpenFlags};
 use seal::manifest::SEALED_SUFFIX;
 use zeroize::Zeroizing;
 
 use super::aside::flush_folder_of;
-use super::{CatalogError, In as _, insert, schema};
+use super::{Catalog, CatalogError, schema, write};
 use crate::METADATA_NAME;
+use crate::database::{DatabaseError, DatabasePlace};
 
 /// Recordings put in by one transaction.
 const BATCH: usize = 1_000;
@@ -45,25 +50,33 @@ impl fmt::Display for RebuildProblem {
     }
 }
 
-/// Makes the catalog at `path` anew from the folders in `recordings`. `open` gives the plain content of a
-/// sealed file, or says why it does not.
+/// Makes the catalog at `place` anew from the folders in `recordings`, which are those of `node`. `open` gives the
+/// plain content of a sealed file, or says why it does not.
 ///
 /// # Errors
-/// If another process uses the catalog, the folders cannot be listed, or the new catalog cannot be
-/// written. The old one is then as it was.
+/// If another process writes the catalog, the folders cannot be listed, or the new catalog cannot be written. An
+/// SQLite catalog is then as it was.
 pub fn rebuild<E: fmt::Display>(
-    path: &Path,
+    place: &DatabasePlace,
     recordings: &Path,
+    node: &str,
     open: impl Fn(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
 ) -> Result<Rebuilt, CatalogError> {
-    retire(path)?;
+    let DatabasePlace::File(path) = place else {
+        let catalog = Catalog::open(place)?;
+        let (rebuilt, entered) = enter(&catalog, recordings, open)?;
+        remove_others(&catalog, node, &entered)?;
+        return Ok(rebuilt);
+    };
+    let old = retire(path)?;
     let new = sibling(path, ".rebuilt");
     let written = build(&new, recordings, open).and_then(|rebuilt| {
         replace(path, &new).map_err(|error| not_writable(path, &error))?;
         Ok(rebuilt)
     });
+    drop(old);
     if written.is_err() {
-        let _ = fs::remove_file(&new);
+        let _ = remove_with_logs(&new);
     }
     written
 }
@@ -75,33 +88,32 @@ pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Makes sure that no process has the old catalog open, which would go on writing into a file that is no
-/// longer the catalog, and empties its log, which would be taken for the new one's.
-fn retire(path: &Path) -> Result<(), CatalogError> {
+/// Makes sure that nobody else writes the old catalog as long as what this gives is kept, and empties its log. A
+/// damaged one is why the new one is made.
+fn retire(path: &Path) -> Result<Option<Connection>, CatalogError> {
     if !path.exists() {
-        return Ok(());
+        return Ok(None);
     }
-    let retired = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .and_then(|connection| exclusively(&connection))
-        .of(path);
-    match retired {
-        Ok(true) => Err(CatalogError::Foreign(path.to_path_buf())),
-        Err(error @ CatalogError::InUse(_)) => Err(error),
-        // A damaged one is why the new one is made.
-        Ok(false) | Err(_) => Ok(()),
+    let held = || -> rusqlite::Result<(Connection, bool)> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(std::time::Duration::ZERO)?;
+        let ours = schema::is_ours(&connection)?;
+        if ours {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        Ok((connection, ours))
+    };
+    match held() {
+        Ok((connection, true)) => Ok(Some(connection)),
+        Ok((_, false)) => {
+            Err(CatalogError::Database(DatabaseError::Foreign(path.display().to_string())))
+        }
+        Err(error) => match DatabaseError::of_file(&path.display().to_string(), &error).into() {
+            in_use @ CatalogError::InUse { .. } => Err(in_use),
+            _ => Ok(None),
+        },
     }
-}
-
-/// Whether it is another program's after all.
-fn exclusively(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.busy_timeout(std::time::Duration::ZERO)?;
-    connection.pragma_update(None, "locking_mode", "exclusive")?;
-    connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")?;
-    if schema::is_foreign(connection)? {
-        return Ok(true);
-    }
-    connection.pragma_update(None, "journal_mode", "delete")?;
-    Ok(false)
 }
 
 fn build<E: fmt::Display>(
@@ -110,13 +122,19 @@ fn build<E: fmt::Display>(
     open: impl Fn(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
 ) -> Result<Rebuilt, CatalogError> {
     remove_with_logs(new).map_err(|error| not_writable(new, &error))?;
-    let mut connection = Connection::open(new).of(new)?;
-    // Nobody reads it, and what a crash leaves is thrown away: it is flushed once, when whole.
-    connection.pragma_update(None, "journal_mode", "memory").of(new)?;
-    connection.pragma_update(None, "synchronous", "off").of(new)?;
-    schema::prepare(&mut connection, new)?;
+    let catalog = Catalog::open(&new.into())?;
+    // The last connection that is closed moves the log into the file.
+    enter(&catalog, recordings, open).map(|(rebuilt, _)| rebuilt)
+}
+
+/// Enters what is in the folders.
+fn enter<E: fmt::Display>(
+    catalog: &Catalog,
+    recordings: &Path,
+    open: impl Fn(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
+) -> Result<(Rebuilt, BTreeSet<RecordingId>), CatalogError> {
     let folders = folders(recordings).map_err(|error| not_readable(recordings, &error))?;
-    let mut rebuilt = Rebuilt::default();
+    let (mut rebuilt, mut entered) = (Rebuilt::default(), BTreeSet::new());
     for batch in folders.chunks(BATCH) {
         let mut found: Vec<Recording> = Vec::with_capacity(batch.len());
         for folder in batch {
@@ -127,11 +145,30 @@ fn build<E: fmt::Display>(
                 }
             }
         }
-        insert(&mut connection, &found).of(new)?;
+        catalog.insert(&found)?;
         rebuilt.recordings += found.len();
+        entered.extend(found.iter().map(|recording| recording.id));
     }
-    connection.close().map_err(|(_, error)| error).of(new)?;
-    Ok(rebuilt)
+    Ok((rebuilt, entered))
+}
+
+/// Takes out the rows of a node that were not entered just now.
+fn remove_others(
+    catalog: &Catalog,
+    node: &str,
+    entered: &BTreeSet<RecordingId>,
+) -> Result<(), CatalogError> {
+    let mut last = String::from("00000000-0000-0000-0000-000000000000");
+    loop {
+        let sql = "SELECT id FROM recordings WHERE node = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let values = [node.into(), last.as_str().into(), (BATCH as i64).into()];
+        let rows = catalog.database().query(sql, &values)?;
+        let Some(end) = rows.last() else { return Ok(()) };
+        last = end.text("id")?.to_owned();
+        let ids = rows.iter().filter_map(|row| row.text("id").ok()?.parse().ok());
+        let gone: Vec<RecordingId> = ids.filter(|id| !entered.contains(id)).collect();
+        catalog.database().transaction(|transaction| write::remove(transaction, &gone))?;
+    }
 }
 
 /// What is visible in the folder of recordings, in the order of time: ids begin with it.
@@ -203,7 +240,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn not_writable(path: &Path, error: &io::Error) -> CatalogError {
-    CatalogError::NotWritable { path: path.to_path_buf(), reason: error.to_string() }
+    CatalogError::NotWritable { place: path.display().to_string(), reason: error.to_string() }
 }
 
 fn not_readable(path: &Path, error: &io::Error) -> CatalogError {

@@ -110,7 +110,7 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    pub(super) fn of_file(place: &str, error: &rusqlite::Error) -> Self {
+    pub(crate) fn of_file(place: &str, error: &rusqlite::Error) -> Self {
         let (place, reason) = (place.to_owned(), error.to_string());
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

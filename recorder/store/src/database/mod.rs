@@ -18,11 +18,13 @@ mod postgres;
 mod sqlite;
 mod value;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::DatabaseError;
+pub(crate) use migrate::Steps;
 pub use postgres::PostgresSettings;
 pub use value::{Row, Value};
 
@@ -44,9 +46,36 @@ impl From<&Path> for DatabasePlace {
     }
 }
 
+impl DatabasePlace {
+    /// Where tables beside these belong: another file in the same folder, or the same server and database.
+    #[must_use]
+    pub fn beside(&self, file_name: &str) -> Self {
+        match self {
+            Self::File(path) => Self::File(path.with_file_name(file_name)),
+            Self::Postgres(settings) => Self::Postgres(settings.clone()),
+        }
+    }
+}
+
+impl fmt::Display for DatabasePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Postgres(settings) => settings.fmt(f),
+        }
+    }
+}
+
 /// An open database: connections to it, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct Database(Arc<Pool>);
+
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Postgres,
+}
 
 #[derive(Debug)]
 enum Pool {
@@ -69,12 +98,49 @@ impl Database {
     /// As [`Database::open`].
     pub fn open_within(place: &DatabasePlace, patience: Duration) -> Result<Self, DatabaseError> {
         let pool = match place {
-            DatabasePlace::File(path) => Pool::File(sqlite::Pool::create(path, None, patience)?),
+            DatabasePlace::File(path) => {
+                let file =
+                    sqlite::File { path: path.clone(), attached: None, mark: None, patience };
+                Pool::File(sqlite::Pool::open(file, true)?)
+            }
             DatabasePlace::Postgres(settings) => {
                 Pool::Postgres(postgres::Pool::open(settings, patience)?)
             }
         };
         Ok(Self(Arc::new(pool)))
+    }
+
+    /// An SQLite file that holds our `mark` (`PRAGMA application_id`) or nothing yet, and sees the tables of a second
+    /// one, which is made if it is not there.
+    ///
+    /// # Errors
+    /// As [`Database::open`]; if another program's tables are in it; and if it is not there and not to be made.
+    pub(crate) fn open_marked(
+        path: &Path,
+        attached: &Path,
+        mark: i64,
+        create: bool,
+        patience: Duration,
+    ) -> Result<Self, DatabaseError> {
+        let (path, attached) = (path.to_owned(), Some(attached.to_owned()));
+        let file = sqlite::File { path, attached, mark: Some(mark), patience };
+        Ok(Self(Arc::new(Pool::File(sqlite::Pool::open(file, create)?))))
+    }
+
+    /// Which kind it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match &*self.0 {
+            Pool::File(_) => Kind::File,
+            Pool::Postgres(_) => Kind::Postgres,
+        }
+    }
+
+    /// Whether the path still leads to the file that was opened; a server is where it is.
+    pub(crate) fn is_in_place(&self) -> bool {
+        match &*self.0 {
+            Pool::File(pool) => pool.is_in_place(),
+            Pool::Postgres(_) => true,
+        }
     }
 
     /// Applies the `steps` of `component` that were not applied before, in order, all or none; each may hold several
@@ -166,6 +232,36 @@ impl Transaction<'_> {
         match &self.0 {
             Begun::File(transaction) => transaction.query(sql, values),
             Begun::Postgres(transaction) => transaction.query(sql, values),
+        }
+    }
+
+    /// Puts many rows into a table, each with values for these columns; PostgreSQL is given them in one go (`COPY`).
+    pub(crate) fn put_many(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        rows: Vec<Vec<Value>>,
+    ) -> Result<(), DatabaseError> {
+        match &self.0 {
+            _ if rows.is_empty() => Ok(()),
+            Begun::File(transaction) => transaction.put_many(table, columns, &rows),
+            Begun::Postgres(transaction) => transaction.put_many(table, columns, &rows),
+        }
+    }
+
+    /// Which kind it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.0 {
+            Begun::File(_) => Kind::File,
+            Begun::Postgres(_) => Kind::Postgres,
+        }
+    }
+
+    /// As [`Database::name`].
+    pub(crate) fn name(&self) -> &str {
+        match &self.0 {
+            Begun::File(transaction) => transaction.name(),
+            Begun::Postgres(transaction) => transaction.name(),
         }
     }
 

@@ -23,13 +23,23 @@ const STATEMENTS: usize = 64;
 /// Device and inode.
 type Identity = (u64, u64);
 
+/// A file, and how it is opened.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    /// A second file, whose tables are seen as well.
+    pub(super) attached: Option<PathBuf>,
+    /// `PRAGMA application_id` of what is ours; another program's file is left alone.
+    pub(super) mark: Option<i64>,
+    pub(super) patience: Duration,
+}
+
 #[derive(Debug)]
 pub(crate) struct Pool {
-    path: PathBuf,
+    file: File,
     name: String,
-    patience: Duration,
-    /// A second file, whose tables are seen as well.
-    attached: Option<PathBuf>,
+    /// What was there when it was opened.
+    opened: Option<Identity>,
     idle: Mutex<Vec<Open>>,
 }
 
@@ -40,26 +50,34 @@ struct Open {
 }
 
 impl Pool {
-    /// Opens the file, or makes it.
-    pub(super) fn create(
-        path: &Path,
-        attached: Option<&Path>,
-        patience: Duration,
-    ) -> Result<Self, DatabaseError> {
-        let pool = Self {
-            path: path.to_owned(),
-            name: path.display().to_string(),
-            patience,
-            attached: attached.map(Path::to_owned),
-            idle: Mutex::default(),
-        };
-        let is_new = !path.exists();
-        let first = pool.connect(OpenFlags::SQLITE_OPEN_CREATE)?;
-        if is_new {
-            flush_folder_of(path).map_err(|error| pool.not_writable(&error))?;
+    /// Opens the file; `create` makes it if it is not there.
+    pub(super) fn open(file: File, create: bool) -> Result<Self, DatabaseError> {
+        let is_new = !file.path.exists();
+        let name = file.path.display().to_string();
+        if is_new && !create {
+            return Err(DatabaseError::Missing(name));
         }
+        let mut pool = Self { file, name, opened: None, idle: Mutex::default() };
+        if is_new {
+            // A log whose file is gone would be taken for the new one's.
+            for log in ["-wal", "-shm"] {
+                let mut path = pool.file.path.clone().into_os_string();
+                path.push(log);
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        let flags = if create { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
+        let first = pool.connect(flags)?;
+        if is_new {
+            flush_folder_of(&pool.file.path).map_err(|error| pool.not_writable(&error))?;
+        }
+        pool.opened = first.file;
         pool.put_back(first);
         Ok(pool)
+    }
+
+    pub(super) fn is_in_place(&self) -> bool {
+        self.opened.is_some() && identity(&self.file.path) == self.opened
     }
 
     pub(super) fn name(&self) -> &str {
@@ -76,18 +94,27 @@ impl Pool {
 
     fn connect(&self, create: OpenFlags) -> Result<Open, DatabaseError> {
         let flags = create | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = self.of(Connection::open_with_flags(&self.path, flags))?;
+        let connection = self.of(Connection::open_with_flags(&self.file.path, flags))?;
+        if let Some(mark) = self.file.mark
+            && !self.of(is_ours(&connection, mark))?
+        {
+            return Err(DatabaseError::Foreign(self.name.clone()));
+        }
         self.of(self.prepare(&connection))?;
-        Ok(Open { connection, file: identity(&self.path) })
+        Ok(Open { connection, file: identity(&self.file.path) })
     }
 
     fn prepare(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection.busy_timeout(self.patience)?;
+        connection.busy_timeout(self.file.patience)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        if let Some(attached) = &self.attached {
+        if let Some(attached) = &self.file.attached {
+            if !attached.exists() {
+                // What is attached is not made where the first file is not either.
+                Connection::open(attached)?.pragma_update(None, "journal_mode", "wal")?;
+            }
             let path = attached.to_string_lossy();
             connection.execute("ATTACH DATABASE ?1 AS attached", [path])?;
             connection.pragma_update(Some("attached"), "journal_mode", "wal")?;
@@ -98,7 +125,7 @@ impl Pool {
 
     /// A connection to the file that is there now.
     fn take(&self) -> Result<Open, DatabaseError> {
-        let file = identity(&self.path);
+        let file = identity(&self.file.path);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|open| open.file == file);
         let open = idle.pop();
@@ -150,7 +177,7 @@ impl Pool {
     ) -> Result<Option<T>, E> {
         let behavior = TransactionBehavior::Immediate;
         let begun = self.of(open.connection.transaction_with_behavior(behavior))?;
-        let work = if open.file == identity(&self.path) { work.take() } else { None };
+        let work = if open.file == identity(&self.file.path) { work.take() } else { None };
         let Some(work) = work else { return Ok(None) };
         let transaction = Transaction { begun, name: &self.name };
         let done = work(&transaction)?;
@@ -168,6 +195,27 @@ pub(crate) struct Transaction<'a> {
 impl Transaction<'_> {
     fn of<T>(&self, result: rusqlite::Result<T>) -> Result<T, DatabaseError> {
         result.map_err(|error| DatabaseError::of_file(self.name, &error))
+    }
+
+    pub(super) const fn name(&self) -> &str {
+        self.name
+    }
+
+    pub(super) fn put_many(
+        &self,
+        table: &str,
+        columns: &[&str],
+        rows: &[Vec<Value>],
+    ) -> Result<(), DatabaseError> {
+        let places: Vec<_> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
+        let (names, places) = (columns.join(", "), places.join(", "));
+        let sql = format!("INSERT INTO {table} ({names}) VALUES ({places})");
+        let put = || -> rusqlite::Result<()> {
+            let mut statement = self.begun.prepare_cached(&sql)?;
+            rows.iter()
+                .try_for_each(|row| statement.execute(rusqlite::params_from_iter(row)).map(drop))
+        };
+        self.of(put())
     }
 
     pub(super) fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, DatabaseError> {
@@ -217,6 +265,20 @@ fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Resu
         all.push(Row::new(Arc::clone(&columns), values));
     }
     Ok(all)
+}
+
+/// Whether it is ours: it has our mark, or nothing in it yet, and is given the mark.
+fn is_ours(connection: &Connection, mark: i64) -> rusqlite::Result<bool> {
+    let found: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if found == mark {
+        return Ok(true);
+    }
+    let has_tables = "SELECT count(*) > 0 FROM sqlite_schema";
+    if connection.query_row(has_tables, [], |row| row.get(0))? {
+        return Ok(false);
+    }
+    connection.pragma_update(None, "application_id", mark)?;
+    Ok(true)
 }
 
 fn identity(path: &Path) -> Option<Identity> {

@@ -27,6 +27,8 @@ pub enum Value {
     Text(String),
     /// Any bytes.
     Bytes(Vec<u8>),
+    /// An array of 32-bit numbers; PostgreSQL only.
+    Numbers(Vec<i32>),
 }
 
 impl Value {
@@ -38,6 +40,7 @@ impl Value {
             Self::Real(_) => "real number",
             Self::Text(_) => "text",
             Self::Bytes(_) => "bytes",
+            Self::Numbers(_) => "numbers",
         }
     }
 }
@@ -78,6 +81,9 @@ impl rusqlite::ToSql for Value {
             Self::Real(value) => ValueRef::Real(*value),
             Self::Text(value) => ValueRef::Text(value.as_bytes()),
             Self::Bytes(value) => ValueRef::Blob(value),
+            Self::Numbers(_) => {
+                return Err(rusqlite::Error::ToSqlConversionFailure("SQLite has no arrays".into()));
+            }
         }))
     }
 }
@@ -115,6 +121,7 @@ impl ToSql for Value {
                 false => value.to_sql(ty, out),
             },
             (Self::Bytes(value), &Type::BYTEA) => value.to_sql(ty, out),
+            (Self::Numbers(value), &Type::INT4_ARRAY) => value.to_sql(ty, out),
             _ => Err(format!("serializing a {} as {ty}", self.what()).into()),
         }
     }
@@ -137,6 +144,7 @@ impl<'a> FromSql<'a> for Value {
             Type::FLOAT4 => Self::Real(f32::from_sql(ty, raw)?.into()),
             Type::BYTEA => Self::Bytes(<&[u8]>::from_sql(ty, raw)?.to_vec()),
             Type::UUID => Self::Text(Uuid::from_sql(ty, raw)?.to_string()),
+            Type::INT4_ARRAY => Self::Numbers(Vec::from_sql(ty, raw)?),
             Type::JSON => Self::Text(std::str::from_utf8(raw)?.to_owned()),
             _ if <&str as FromSql<'_>>::accepts(ty) => {
                 Self::Text(<&str>::from_sql(ty, raw)?.to_owned())
@@ -218,9 +226,18 @@ impl Row {
     /// # Errors
     /// If it is none.
     pub fn real(&self, column: &str) -> Result<f64, DatabaseError> {
+        self.optional_real(column)?.ok_or_else(|| wrong(column, "real number"))
+    }
+
+    /// A real number, or nothing for `NULL`.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn optional_real(&self, column: &str) -> Result<Option<f64>, DatabaseError> {
         match self.value(column) {
-            Some(Value::Real(value)) => Ok(*value),
-            Some(Value::Integer(value)) => Ok(*value as f64),
+            Some(Value::Real(value)) => Ok(Some(*value)),
+            Some(Value::Integer(value)) => Ok(Some(*value as f64)),
+            Some(Value::Null) => Ok(None),
             _ => Err(wrong(column, "real number")),
         }
     }

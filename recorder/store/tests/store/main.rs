@@ -1,6 +1,7 @@
 //! The store with real files, real signatures and real crashes.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod annotations;
 mod catalog;
 mod checked;
 mod crash;

@@ -1,11 +1,12 @@
 use std::fs;
 
 use seal::OpenError;
-use store::catalog::{Rebuilt, rebuild};
-use store::{Catalog, CatalogError, Filter, Order, Recordings};
+use store::catalog::{Rebuilt, rebuild, set_aside};
+use store::{Catalog, CatalogError, DatabaseError, DatabasePlace, Filter, Hold, Order, Recordings};
 use zeroize::Zeroizing;
 
-use crate::sample::{Keys, recording};
+use crate::places::places;
+use crate::sample::{Keys, NOW, recording};
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -29,12 +30,20 @@ impl Fixture {
         self.dir.path().join("catalog.db")
     }
 
+    fn place(&self) -> DatabasePlace {
+        DatabasePlace::File(self.catalog())
+    }
+
     fn rebuild(&self) -> Result<Rebuilt, CatalogError> {
-        rebuild(&self.catalog(), self.recordings.path(), |cms| seal::open(cms, &self.keys.key))
+        self.rebuild_in(&self.place())
+    }
+
+    fn rebuild_in(&self, place: &DatabasePlace) -> Result<Rebuilt, CatalogError> {
+        rebuild(place, self.recordings.path(), "span1", |cms| seal::open(cms, &self.keys.key))
     }
 
     fn list(&self) -> Vec<base::recording::Recording> {
-        let catalog = Catalog::open_existing(&self.catalog()).unwrap();
+        let catalog = Catalog::open_existing(&self.place()).unwrap();
         catalog.find(&Filter::default(), Order::Earliest, None, 100).unwrap()
     }
 
@@ -54,7 +63,7 @@ fn the_catalog_comes_back_from_the_folders() {
     assert_eq!((rebuilt.recordings, rebuilt.problems), (6, vec![]));
     assert_eq!(fixture.list(), all());
     // Over a good one with more in it, over a damaged one, over an empty file.
-    Catalog::open(&fixture.catalog()).unwrap().insert([&recording(99)]).unwrap();
+    Catalog::open(&fixture.place()).unwrap().insert([&recording(99)]).unwrap();
     fixture.rebuild().unwrap();
     assert_eq!(fixture.list(), all());
     for damaged in [&b"garbage that is no database"[..], b""] {
@@ -72,7 +81,7 @@ fn a_log_of_the_old_catalog_is_not_applied_to_the_new_one() {
     let fixture = fixture();
     fixture.rebuild().unwrap();
     // As after a crash: what the old one's log holds was never moved into it.
-    let mut old = Catalog::open(&fixture.catalog()).unwrap();
+    let old = Catalog::open(&fixture.place()).unwrap();
     old.insert([&recording(77)]).unwrap();
     let log = fixture.dir.path().join("catalog.db-wal");
     let (bytes, database) = (fs::read(&log).unwrap(), fs::read(fixture.catalog()).unwrap());
@@ -123,12 +132,12 @@ fn every_problem_is_named_by_its_folder_and_the_rest_goes_on() {
 fn without_the_key_the_sealed_ones_are_problems() {
     let fixture = fixture();
     let no_key = |_: &[u8]| Err::<Zeroizing<Vec<u8>>, _>("no private key was given");
-    let rebuilt = rebuild(&fixture.catalog(), fixture.recordings.path(), no_key).unwrap();
+    let rebuilt = rebuild(&fixture.place(), fixture.recordings.path(), "span1", no_key).unwrap();
     assert_eq!((rebuilt.recordings, rebuilt.problems.len()), (3, 3));
     assert!(rebuilt.problems[0].reason.ends_with("no private key was given"));
     let stranger = Keys::new();
     let wrong = |cms: &[u8]| seal::open(cms, &stranger.key);
-    let rebuilt = rebuild(&fixture.catalog(), fixture.recordings.path(), wrong).unwrap();
+    let rebuilt = rebuild(&fixture.place(), fixture.recordings.path(), "span1", wrong).unwrap();
     assert!(
         rebuilt.problems[0].reason.contains("not sealed for this key"),
         "{:?}",
@@ -137,25 +146,85 @@ fn without_the_key_the_sealed_ones_are_problems() {
 }
 
 #[test]
-fn a_catalog_in_use_or_of_another_program_is_left_alone() {
+fn a_catalog_that_is_written_or_of_another_program_is_left_alone() {
     let fixture = fixture();
-    let mut open = Catalog::open(&fixture.catalog()).unwrap();
+    let open = Catalog::open(&fixture.place()).unwrap();
     open.insert([&recording(99)]).unwrap();
+    let writer = rusqlite::Connection::open(fixture.catalog()).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = fixture.rebuild().unwrap_err();
-    assert!(matches!(error, CatalogError::InUse(_)), "{error}");
+    assert!(matches!(error, CatalogError::InUse { .. }), "{error}");
     assert_eq!(open.get(recording(99).id).unwrap(), recording(99));
-    drop(open);
+    drop(writer);
+    // Who only has it open goes on with the new one.
     fixture.rebuild().unwrap();
+    assert!(!open.is_in_place());
+    assert_eq!(open.find(&Filter::default(), Order::Earliest, None, 100).unwrap(), all());
+    open.insert([&recording(98)]).unwrap();
+    assert_eq!(fixture.list().len(), 7);
+    drop(open);
+    assert_eq!(fixture.list().len(), 7);
 
     fs::remove_file(fixture.catalog()).unwrap();
     let theirs = rusqlite::Connection::open(fixture.catalog()).unwrap();
     theirs.execute_batch("CREATE TABLE theirs (x)").unwrap();
     drop(theirs);
-    assert!(matches!(fixture.rebuild().unwrap_err(), CatalogError::Foreign(_)));
-    let nowhere =
-        rebuild(&fixture.dir.path().join("new.db"), &fixture.dir.path().join("none"), |_| {
-            Err::<_, OpenError>(OpenError::Altered)
-        });
+    let foreign = fixture.rebuild().unwrap_err();
+    assert!(matches!(foreign, CatalogError::Database(DatabaseError::Foreign(_))), "{foreign}");
+    let new = DatabasePlace::File(fixture.dir.path().join("new.db"));
+    let nowhere = rebuild(&new, &fixture.dir.path().join("none"), "span1", |_| {
+        Err::<_, OpenError>(OpenError::Altered)
+    });
     assert!(matches!(nowhere.unwrap_err(), CatalogError::NoRecordings { .. }));
     assert!(!fixture.dir.path().join("new.db").exists());
+}
+
+/// What people said of recordings is nowhere else.
+#[test]
+fn what_people_said_outlives_the_catalog() {
+    for place in places("said") {
+        let fixture = fixture();
+        fixture.rebuild_in(&place.database).unwrap();
+        let catalog = Catalog::open_existing(&place.database).unwrap();
+        let id = recording(3).id;
+        catalog.label(id, "complaint", true).unwrap();
+        catalog.set_metadata(id, "case", Some("4711")).unwrap();
+        let hold = Hold { who: "anna".into(), reason: "court".into(), time: NOW };
+        catalog.hold(id, &hold).unwrap();
+        let said = catalog.annotations(&[id]).unwrap();
+        drop(catalog);
+        if let DatabasePlace::File(path) = &place.database {
+            fs::write(path, "damaged".repeat(1_000)).unwrap();
+            set_aside(&place.database, NOW).unwrap().unwrap();
+        }
+        fixture.rebuild_in(&place.database).unwrap();
+        let catalog = Catalog::open_existing(&place.database).unwrap();
+        assert_eq!(catalog.annotations(&[id]).unwrap(), said);
+        assert_eq!(said[&id].hold, Some(hold));
+        for filter in [
+            Filter { labels: vec!["complaint".into()], ..Filter::default() },
+            Filter { metadata: vec![("case".into(), "4711".into())], ..Filter::default() },
+            Filter { held: Some(true), ..Filter::default() },
+        ] {
+            let found = catalog.find(&filter, Order::Earliest, None, 10).unwrap();
+            assert_eq!(found, [recording(3)]);
+        }
+    }
+}
+
+#[test]
+fn other_nodes_of_a_shared_catalog_are_left_alone() {
+    for place in places("nodes") {
+        let DatabasePlace::Postgres(_) = place.database else { continue };
+        let fixture = fixture();
+        let catalog = Catalog::open(&place.database).unwrap();
+        let elsewhere = |at| base::recording::Recording { node: "span2".into(), ..recording(at) };
+        catalog.insert([&elsewhere(50), &elsewhere(51), &recording(99)]).unwrap();
+        let rebuilt = fixture.rebuild_in(&place.database).unwrap();
+        assert_eq!((rebuilt.recordings, rebuilt.problems), (6, vec![]));
+        let mut expected = all();
+        expected.extend([elsewhere(50), elsewhere(51)]);
+        let found = catalog.find(&Filter::default(), Order::Earliest, None, 100).unwrap();
+        assert_eq!(found, expected);
+    }
 }

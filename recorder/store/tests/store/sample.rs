@@ -1,7 +1,7 @@
 //! Recordings, and folders of them, to test with.
 
-use base::recording::{Leg, Recording};
-use base::{RecordingId, Timestamp};
+use base::recording::{Direction, Gap, Leg, Recording, Stream};
+use base::{Endpoint, RecordingId, Side, Timestamp};
 use seal::keys::{Algorithm, Purpose, create};
 use seal::{Certificate, Manifest, PrivateKey, Recipient, Sealer, Signer, manifest};
 use store::{Existing, Recordings};
@@ -24,7 +24,7 @@ pub(crate) fn recording(at: u64) -> Recording {
         dialed_phone_number: format!("{}", 1_000 + at % 100),
         from: Some(format!("\"Caller {at}\" <sip:+3310000{at:04}@Carrier.example>;tag=f{at}")),
         to: Some(format!("<sip:{}@pbx.example>", 1_000 + at % 100)),
-        direction: None,
+        direction: Some(direction(at as usize % 4)),
         start_time,
         answer_time: None,
         stop_time: start_time.plus(seconds(at % 60)),
@@ -34,7 +34,7 @@ pub(crate) fn recording(at: u64) -> Recording {
         incomplete_reasons: Vec::new(),
         clock: None,
         notes: Vec::new(),
-        gaps: Vec::new(),
+        gaps: if at.is_multiple_of(50) { vec![gap(start_time)] } else { Vec::new() },
         marks: Vec::new(),
         legs: vec![Leg {
             call_id: format!("leg-{call_id}"),
@@ -45,11 +45,44 @@ pub(crate) fn recording(at: u64) -> Recording {
             stop_time: None,
             hops: Vec::new(),
         }],
-        streams: Vec::new(),
+        streams: if at.is_multiple_of(40) { Vec::new() } else { vec![stream(at), stream(39)] },
         media_files: Vec::new(),
         messages: Vec::new(),
         node: "span1".into(),
         build: "spanreel test".into(),
+    }
+}
+
+/// One of the four.
+pub(crate) fn direction(number: usize) -> Direction {
+    [Direction::Inbound, Direction::Outbound, Direction::Internal, Direction::Unknown][number]
+}
+
+fn gap(start_time: Timestamp) -> Gap {
+    Gap { side: Side::Caller, start_time, duration: 20.0, packets: Some(1), reason: "loss".into() }
+}
+
+fn stream(at: u64) -> Stream {
+    let endpoint: Endpoint = "192.0.2.1:5000".parse().unwrap();
+    Stream {
+        source: endpoint,
+        destination: endpoint,
+        ssrc: "0x00000001".into(),
+        side: Side::Caller,
+        media: "audio".into(),
+        codec: "PCMA".into(),
+        packets: 100,
+        unique: 100,
+        lost: 0,
+        duplicates: 0,
+        late: 0,
+        jitter: 0.5,
+        mos: Some(1.0 + 0.0875 * (at % 40) as f64),
+        quality: Vec::new(),
+        start_time: NOW,
+        stop_time: NOW,
+        media_files: Vec::new(),
+        state: "decoded".into(),
     }
 }
 

@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 
 use super::{Verdict, text};
 use crate::cli::List;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, node_name};
 use crate::{output, sealed};
 
 pub(super) fn run(arguments: &List) -> Result<Verdict> {
     let data = DataDir::open(&arguments.data.dir)?;
     let whole = if arguments.rebuild { rebuild(&data, arguments)? } else { true };
-    let catalog = Catalog::open_existing(&data.catalog())?;
+    let catalog = Catalog::open_existing(&data.catalog()?)?;
     let mut printed = print(&catalog, arguments);
     if !arguments.json && printed.as_ref().is_ok_and(|count| *count == 0) {
         printed = output::line("no recordings").map(|()| 0);
@@ -62,6 +62,7 @@ fn filter(arguments: &List) -> Filter {
         duration_min: arguments.min_duration.map(milliseconds),
         duration_max: arguments.max_duration.map(milliseconds),
         incomplete: arguments.incomplete,
+        ..Filter::default()
     }
 }
 
@@ -72,7 +73,7 @@ fn rebuild(data: &DataDir, arguments: &List) -> Result<bool> {
         opener.borrow_mut().open(bytes).map(Zeroizing::new).map_err(|e| format!("{e:#}"))
     };
     let Rebuilt { recordings, problems } =
-        catalog::rebuild(&data.catalog(), &data.recordings(), open)?;
+        catalog::rebuild(&data.catalog()?, &data.recordings(), &node_name(), open)?;
     for problem in &problems {
         crate::output::say(format_args!("spanreel: not in the catalog: {problem}"));
     }

@@ -135,9 +135,9 @@ fn targets(arguments: &Verify) -> Result<Vec<PathBuf>> {
 /// Every recording that is there, and every one that the catalog says should be.
 fn all(data: &DataDir) -> Result<Vec<PathBuf>> {
     let mut targets: BTreeSet<PathBuf> = folders(&data.recordings())?.into_iter().collect();
-    if data.catalog().exists() {
+    if data.has_catalog()? {
         let recordings = std::path::absolute(data.recordings())?;
-        Catalog::open_existing(&data.catalog())?.each(
+        Catalog::open_existing(&data.catalog()?)?.each(
             &Filter::default(),
             Order::Earliest,
             None,

@@ -21,6 +21,7 @@ use capture::{CaptureError, Frame, LinkType, Poll, Source};
 use journal::{Appender, Journal, JournalKey, Recovered, SourceId, WriterOptions};
 use media::Params;
 use seal::{Certificate, Signer};
+use store::DatabasePlace;
 
 use super::core::Core;
 use super::cores::{Handle, LiveCores};
@@ -86,11 +87,17 @@ impl Settings {
         self.data.join(store::RECORDINGS_NAME)
     }
 
+    /// Where the catalog is.
+    #[must_use]
+    pub fn place_of_catalog(&self) -> DatabasePlace {
+        DatabasePlace::File(self.catalog.clone())
+    }
+
     fn places(&self) -> Places {
         Places {
             disk: Arc::clone(&self.disk),
             spool: Some(self.data.join("spool")),
-            ..Places::new(self.recordings(), self.catalog.clone())
+            ..Places::new(self.recordings(), self.place_of_catalog(), "sim".into())
         }
     }
 }
@@ -142,7 +149,7 @@ impl Machine {
         let (began_at, keys) = (clock::now(), &settings.keys);
         base::disk::create_folders(&*settings.disk, &settings.data, 0o750)?;
         // Making it anew from the folders is the system's disk's.
-        drop(store::Catalog::open(&settings.catalog)?);
+        drop(store::Catalog::open(&settings.place_of_catalog())?);
         let places = journal::Places {
             disk: Arc::clone(&settings.disk),
             folder: settings.data.join("journal"),

@@ -273,6 +273,7 @@ fn places(config: &Config, data: &DataDir) -> Result<Places> {
     if let Some(path) = &config.recordings {
         data.set_recordings(path)?;
     }
+    data.set_catalog(&config.catalog)?;
     let (spool, places) = (data.spool(), data.places()?);
     // The journal has the rest: calls that are up go on while nothing can be stored.
     let total = places.disk.space(&config.data).map_or(0, |space| space.total);

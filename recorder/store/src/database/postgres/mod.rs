@@ -7,12 +7,14 @@
 mod settings;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, PoolError};
 use deadpool_postgres::{RecyclingMethod, Runtime as PoolRuntime};
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::ToSql;
 
 pub use self::settings::PostgresSettings;
@@ -211,6 +213,31 @@ impl Transaction<'_> {
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
         self.pool.wait(self.connection.batch_execute(sql))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.pool.name
+    }
+
+    pub(super) fn put_many(
+        &self,
+        table: &str,
+        columns: &[&str],
+        rows: &[Vec<Value>],
+    ) -> Result<(), DatabaseError> {
+        let names = columns.join(", ");
+        self.pool.wait(async {
+            let like = format!("SELECT {names} FROM {table} LIMIT 0");
+            let statement = self.connection.prepare_cached(&like).await?;
+            let types: Vec<_> = statement.columns().iter().map(|c| c.type_().clone()).collect();
+            let copy = format!("COPY {table} ({names}) FROM STDIN (FORMAT binary)");
+            let sink = self.connection.copy_in(&copy).await?;
+            let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+            for row in rows {
+                writer.as_mut().write_raw(row).await?;
+            }
+            writer.finish().await.map(drop)
+        })
     }
 
     /// Waits for other nodes that make tables.

@@ -1,5 +1,6 @@
 //! Which server, as whom, and how it proves that it is the right one.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,12 @@ impl PostgresSettings {
         let mut config: Config = self.url.parse().map_err(|error| {
             wrong(format!("a PostgreSQL URL is like postgres://user@host:5432/database: {error}"))
         })?;
+        if config.get_password().is_some() {
+            let name = name(&config);
+            return Err(wrong(format!(
+                "no password in the URL of {name}: put it into a password file"
+            )));
+        }
         if config.get_hosts().is_empty() {
             return Err(wrong(format!("the PostgreSQL URL {} names no host", name(&config))));
         }
@@ -82,6 +89,16 @@ impl PostgresSettings {
         config.tcp_user_timeout(patience);
         config.application_name("spanreel");
         Ok(config)
+    }
+}
+
+impl fmt::Display for PostgresSettings {
+    /// Without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.url.parse() {
+            Ok(config) => name(&config).fmt(f),
+            Err(_) => "PostgreSQL".fmt(f),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use base::RecordingId;
 use base::disk::{Disk, SystemDisk};
 use base::recording::Recording;
 use seal::PrivateKey;
-use store::{FolderError, Recordings};
+use store::{DatabasePlace, FolderError, Recordings};
 use zeroize::Zeroizing;
 
 use super::OwnPlace;
@@ -22,7 +22,9 @@ pub(crate) struct Places {
     pub(crate) recordings: PathBuf,
     /// If that is a place of its own: what the data folder knows of it.
     pub(crate) own: Option<OwnPlace>,
-    pub(crate) catalog: PathBuf,
+    pub(crate) catalog: DatabasePlace,
+    /// Whose recordings they are, where several nodes share a catalog.
+    pub(crate) node: String,
     /// How long to wait for another process that writes the catalog, before it counts as down.
     pub(crate) catalog_patience: Duration,
     /// Opens the metadata that this node sealed, for the catalog.
@@ -38,12 +40,13 @@ pub(crate) struct Places {
 
 impl Places {
     /// A folder and a catalog on this machine, without a spool.
-    pub(crate) fn new(recordings: PathBuf, catalog: PathBuf) -> Self {
+    pub(crate) fn new(recordings: PathBuf, catalog: DatabasePlace, node: String) -> Self {
         Self {
             disk: Arc::new(SystemDisk),
             recordings,
             own: None,
             catalog,
+            node,
             catalog_patience: Duration::from_secs(5),
             catalog_key: None,
             spool: None,

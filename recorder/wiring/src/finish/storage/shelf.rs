@@ -190,10 +190,10 @@ impl Shelf {
         Err(error)
     }
 
-    fn insert(&mut self, rows: &[Recording]) -> Result<(), CatalogError> {
-        match &mut self.catalog {
+    fn insert(&self, rows: &[Recording]) -> Result<(), CatalogError> {
+        match &self.catalog {
             Some(catalog) => catalog.insert(rows),
-            None => Err(CatalogError::Missing(self.places.catalog.clone())),
+            None => Err(CatalogError::Missing(self.places.catalog.to_string())),
         }
     }
 
@@ -308,7 +308,8 @@ impl Shelf {
             Some(catalog) if catalog.is_in_place() => return Ok(()),
             Some(_) => self.catalog = None,
             None if !self.catalog_retry.is_due(now) => {
-                return Err(CatalogError::InUse(self.places.catalog.clone()));
+                let reason = "it did not answer a moment ago".to_owned();
+                return Err(CatalogError::InUse { place: self.places.catalog.to_string(), reason });
             }
             None => {}
         }
@@ -374,17 +375,17 @@ fn open_catalog(
     place: Option<&Recordings>,
     standing: &Standing,
 ) -> Result<Catalog, CatalogError> {
-    let path = &places.catalog;
-    let open = || Catalog::open_existing_within(path, places.catalog_patience);
+    let at = &places.catalog;
+    let open = || Catalog::open_existing_within(at, places.catalog_patience);
     let (error, place) = match (open(), place) {
         (Err(error), Some(place)) if error.needs_rebuild() => (error, place),
         (opened, _) => return opened,
     };
     let aside = match error {
         CatalogError::Missing(_) => None,
-        _ => catalog::set_aside(path, clock::now())?,
+        _ => catalog::set_aside(at, clock::now())?,
     };
-    let rebuilt = catalog::rebuild(path, place.path(), |sealed| places.unseal(sealed))?;
+    let rebuilt = catalog::rebuild(at, place.path(), &places.node, |sealed| places.unseal(sealed))?;
     let found = rebuilt.recordings + rebuilt.problems.len();
     if found > 0 || aside.is_some() {
         let left_out = rebuilt.problems.len();

@@ -172,7 +172,7 @@ impl Rig {
     }
 
     pub(super) fn catalog(&self) -> Vec<Recording> {
-        let catalog = Catalog::open_existing(&self.data.catalog()).unwrap();
+        let catalog = Catalog::open_existing(&self.data.catalog().unwrap()).unwrap();
         catalog.find(&Filter::default(), Order::Earliest, None, 10_000).unwrap()
     }
 

@@ -143,7 +143,7 @@ fn an_hour_with_a_locked_catalog() {
     let mut rig = Rig::new();
     let mut steps = rig.steps();
     steps.keep(rig.batch(0..2), rig.now());
-    let lock = rusqlite::Connection::open(rig.data.catalog()).unwrap();
+    let lock = rusqlite::Connection::open(rig.data.catalog_file()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     for minute in 1..=60 {
         rig.pass(60);
@@ -172,13 +172,16 @@ fn a_catalog_that_is_gone_or_damaged_is_made_anew_without_a_private_key() {
     steps.keep(rig.batch(0..3), rig.now());
     // Away from the recordings, as it should be.
     std::fs::rename(rig.path.join("keys/recording.key"), rig.path.join("in-the-safe")).unwrap();
-    std::fs::remove_file(rig.data.catalog()).unwrap();
+    std::fs::remove_file(rig.data.catalog_file()).unwrap();
     steps.keep(rig.batch(3..4), rig.now());
     assert_eq!(rig.catalog(), recordings(0..4));
     assert!(rig.alarms_ever().contains(&AlarmId::CatalogRebuilt));
     drop(steps);
-    std::fs::write(rig.data.catalog(), "no database, but long enough to look like one".repeat(200))
-        .unwrap();
+    std::fs::write(
+        rig.data.catalog_file(),
+        "no database, but long enough to look like one".repeat(200),
+    )
+    .unwrap();
     let mut steps = rig.steps();
     steps.keep(rig.batch(4..5), rig.now());
     assert_eq!(rig.catalog(), recordings(0..5));
@@ -196,7 +199,7 @@ fn without_place_and_catalog_at_once() {
     steps.keep(rig.batch(0..3), rig.now());
     drop(steps);
     rig.disk.fails(Some(Errno::IO));
-    std::fs::remove_file(rig.data.catalog()).unwrap();
+    std::fs::remove_file(rig.data.catalog_file()).unwrap();
     let mut steps = rig.steps();
     steps.keep(rig.batch(3..6), rig.now());
     assert_eq!(rig.ended(), vec![RECORDED; 6]);
@@ -225,7 +228,7 @@ fn what_a_kill_left_in_two_places_comes_once() {
         place.publish(recording.id, &files, Existing::Keep).unwrap();
     }
     // And catalogued as well.
-    Catalog::open(&rig.data.catalog()).unwrap().insert([&recording(0)]).unwrap();
+    Catalog::open(&rig.data.catalog().unwrap()).unwrap().insert([&recording(0)]).unwrap();
     // And half of one.
     std::fs::create_dir(rig.data.recordings().join(format!(".{}.new-1-1", recording(2).id)))
         .unwrap();

@@ -155,18 +155,26 @@ pub const METADATA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A recording's manifest; its gap map is the part that grows.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A party or a Call-ID that is searched for.
-pub const SEARCH_TEXT_BYTES_MAX: usize = 1_024;
+/// Characters of a party or a Call-ID that is searched for.
+pub const SEARCH_TEXT_CHARACTERS_MAX: usize = 256;
+/// The same in bytes.
+pub const SEARCH_TEXT_BYTES_MAX: usize = 4 * SEARCH_TEXT_CHARACTERS_MAX;
 /// Labels, and keys of free metadata, that one search asks for.
 pub const SEARCH_LABELS_MAX: usize = 16;
-/// A label of a recording.
-pub const LABEL_BYTES_MAX: usize = 128;
+/// Characters of a recording's label.
+pub const LABEL_CHARACTERS_MAX: usize = 64;
+/// The same in bytes.
+pub const LABEL_BYTES_MAX: usize = 4 * LABEL_CHARACTERS_MAX;
 /// A key of a recording's free metadata.
-pub const METADATA_KEY_BYTES_MAX: usize = 128;
-/// Its value.
-pub const METADATA_VALUE_BYTES_MAX: usize = 1_024;
-/// Why a recording is held.
-pub const HOLD_REASON_BYTES_MAX: usize = 1_024;
+pub const METADATA_KEY_BYTES_MAX: usize = 64;
+/// Characters of its value.
+pub const METADATA_VALUE_CHARACTERS_MAX: usize = 256;
+/// The same in bytes.
+pub const METADATA_VALUE_BYTES_MAX: usize = 4 * METADATA_VALUE_CHARACTERS_MAX;
+/// Characters of the reason why a recording is held.
+pub const HOLD_REASON_CHARACTERS_MAX: usize = 256;
+/// The same in bytes.
+pub const HOLD_REASON_BYTES_MAX: usize = 4 * HOLD_REASON_CHARACTERS_MAX;
 /// Labels of one recording, and keys of its free metadata.
 pub const ANNOTATIONS_PER_RECORDING_MAX: usize = 64;
 
@@ -277,25 +285,8 @@ pub const SHARE_KEPT_SECONDS_MAX: u64 = 90 * 86_400;
 /// Characters of what is noted with a link.
 pub const SHARE_NOTE_CHARACTERS_MAX: usize = 200;
 
-/// Characters of a label.
-pub const LABEL_CHARACTERS_MAX: usize = 64;
-/// Labels on one recording.
-pub const LABELS_PER_RECORDING_MAX: usize = 64;
 /// Labels whose meaning is defined.
 pub const LABEL_DEFINITIONS_MAX: u32 = 1_000;
-/// Characters of a key of free metadata.
-pub const METADATA_KEY_CHARACTERS_MAX: usize = 64;
-/// Characters of a value of free metadata.
-pub const METADATA_VALUE_CHARACTERS_MAX: usize = 1_024;
-/// Keys of free metadata on one recording.
-pub const METADATA_PER_RECORDING_MAX: usize = 64;
-/// Characters of the reason why a recording must stay.
-pub const HOLD_REASON_CHARACTERS_MAX: usize = 512;
-
-/// Characters of a party or Call-ID that is searched for.
-pub const SEARCH_TEXT_CHARACTERS_MAX: usize = 256;
-/// Labels, and keys of free metadata, that one search asks for.
-pub const SEARCH_TERMS_MAX: usize = 16;
 /// Recordings on a page of the list, unless the client says how many.
 pub const SEARCH_PAGE_DEFAULT: usize = 50;
 /// Recordings on a page of the list at most.
@@ -306,6 +297,8 @@ pub const EXPORT_PAGE_RECORDINGS: usize = 200;
 pub const SAVED_SEARCHES_PER_USER_MAX: i64 = 100;
 /// Characters of a saved search's name.
 pub const SAVED_SEARCH_NAME_CHARACTERS_MAX: usize = 128;
+/// Columns of a saved search.
+pub const SAVED_COLUMNS_MAX: usize = 32;
 /// A saved search's query string.
 pub const SAVED_QUERY_BYTES_MAX: usize = 2_048;
 /// Connections to the web server.

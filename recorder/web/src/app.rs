@@ -11,7 +11,7 @@ use base::disk::{Disk as _, SystemDisk};
 use base::limits::PASSWORDS_HASHED_AT_ONCE_MAX;
 use seal::{Certificate, PrivateKey, Signer};
 use serde_json::{Value, json};
-use store::{Database, DatabaseError, DatabasePlace};
+use store::{Catalog, Database, DatabaseError, DatabasePlace};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
@@ -22,6 +22,7 @@ use crate::link::{Recorder, SOCKET_NAME};
 use crate::live;
 use crate::media::{self, Player};
 use crate::problem::{Answer, Problem};
+use crate::recordings::{self, Opened};
 use crate::server::ServerCertificate;
 pub use crate::server::extract::{Json, Path, Query};
 
@@ -66,6 +67,7 @@ struct Inner {
     settings: Settings,
     audit: Audit,
     database: Database,
+    catalog: Opened,
     recorder: Recorder,
     live: live::Memory,
     throttle: Throttle,
@@ -86,11 +88,14 @@ impl App {
         auth::migrate(&database)?;
         live::migrate(&database)?;
         media::migrate(&database)?;
+        recordings::migrate(&database)?;
+        let catalog = Opened::new(settings.catalog.clone());
         let recorder = Recorder::new(settings.data.join(SOCKET_NAME), settings.now);
         Ok(Self(Arc::new(Inner {
             settings,
             audit,
             database,
+            catalog,
             recorder,
             live: live::Memory::default(),
             throttle: Throttle::new(),
@@ -126,6 +131,14 @@ impl App {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.0.database
+    }
+
+    /// The catalog, as it is in its place now. Blocks: within [`App::blocking`].
+    ///
+    /// # Errors
+    /// 503 if it cannot be opened.
+    pub fn catalog(&self) -> Answer<Catalog> {
+        self.0.catalog.get()
     }
 
     /// What keeps guessing slow.

@@ -31,6 +31,7 @@ struct Filter {
     #[param(pattern = "^[0-9]{1,18}$")]
     cursor: Option<String>,
     /// Of this user, token (`token:NAME`) or link (`share:ID`).
+    #[param(min_length = 1)]
     who: Option<String>,
     /// Of this kind.
     act: Option<Act>,

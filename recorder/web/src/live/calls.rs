@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     /// Only those of which caller, callee or Call-ID contains this, whatever the case of its letters.
-    #[param(max_length = 256)]
+    #[param(min_length = 1, max_length = 256)]
     party: Option<String>,
     /// At most this many.
     #[serde(default = "most")]

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::problem::Problem;
 
@@ -40,7 +41,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// A body of JSON, in and out.
+/// A body of JSON, in and out. What comes in is an object: serde would take a list of its fields' values for it too.
 #[derive(Clone, Debug)]
 pub struct Json<T>(pub T);
 
@@ -48,8 +49,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
+        match axum::Json::<Value>::from_request(request, state).await {
+            Ok(axum::Json(value @ Value::Object(_))) => serde_json::from_value(value)
+                .map(Self)
+                .map_err(|error| Problem::bad_request(format!("body: {error}"))),
+            Ok(_) => Err(Problem::bad_request("body: it must be an object")),
             Err(error) => {
                 let status = match error.status() {
                     StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,

@@ -1,5 +1,5 @@
-//! Query keys that no operation knows are refused, by the description of the API: a filter that is misspelt and ignored
-//! would find the wrong calls.
+//! Query keys that no operation knows are refused, by the description of the API, and so are keys without a value: a
+//! filter that is misspelt or empty, and ignored, would find the wrong calls.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl QueryKeys {
         let method = if *method == Method::HEAD { Method::GET } else { method.clone() };
         let Some(known) = self.0.get(&(method, path.to_owned())) else { return Ok(()) };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let key = pair.split('=').next().unwrap_or_default();
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             // Keys are plain words: one that is written otherwise is none.
             if !known.contains(key) {
                 let mut words: Vec<_> = known.iter().map(String::as_str).collect();
@@ -45,6 +45,11 @@ impl QueryKeys {
                 return Err(Problem::bad_request(format!(
                     "query: no key {key:?}; there are: {words}"
                 )));
+            }
+            // Taken for "not asked for" it would find more than was meant.
+            if value.is_empty() {
+                let detail = format!("query: {key} has no value; leave it out, or give one");
+                return Err(Problem::bad_request(detail));
             }
         }
         Ok(())
@@ -82,7 +87,7 @@ mod tests {
         let keys = QueryKeys::of(&document);
         let check = |query: &str| keys.check(&Method::GET, "/api/v2/audit", query);
         assert!(check("limit=1&limit=2").is_ok() && check("").is_ok());
-        for bad in ["limits=1", "limit=1&id=2", "%6cimit=1", "=", "limit[]=1"] {
+        for bad in ["limits=1", "limit=1&id=2", "%6cimit=1", "=", "limit[]=1", "limit=", "limit"] {
             assert_eq!(check(bad).unwrap_err().status, 400, "{bad}");
         }
         assert!(keys.check(&Method::HEAD, "/api/v2/audit", "x=1").is_err());

@@ -204,7 +204,7 @@ fn a_call_is_heard_and_that_is_noted_before() {
         let cookie = format!("__Host-spanreel={}", admin.cookie.as_ref().unwrap());
         request.headers_mut().insert("cookie", cookie.parse().unwrap());
         request.headers_mut().insert("origin", origin.parse().unwrap());
-        tungstenite::client(request, rig.raw())
+        tungstenite::client(request, rig.raw()).map_err(Box::new)
     };
     let foreign = connect("https://evil.example").err().unwrap().to_string();
     assert!(foreign.contains("403"), "{foreign}");

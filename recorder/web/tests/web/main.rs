@@ -11,3 +11,7 @@ mod audit;
 mod live;
 mod log_in;
 mod rig;
+mod said;
+mod samples;
+mod search;
+mod searches;

@@ -29,6 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[serde(deny_unknown_fields)]
 pub(super) struct SharedQuery {
     /// What opening the link gave.
+    #[param(min_length = 1)]
     key: String,
     /// In which format.
     #[serde(default)]

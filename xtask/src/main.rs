@@ -3,6 +3,7 @@
 //! Each command does its own set-up, so that it works on a fresh Debian 12 machine that has only rustup
 //! and git.
 
+mod api;
 mod demo;
 mod ebpf;
 mod long;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   web              build the window's pages (node, npm), which the program then has in it
   web test         the pages in a browser, with the real program
   screenshots      pictures of every page into docs/screenshots
+  api              every operation of the API asked with good and bad data: does it do what its description says?
   setup            install what the others need";
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         ["web"] => web::build(),
         ["web", "test"] => web::test(),
         ["screenshots"] => web::screenshots(),
+        ["api"] => api::run(),
         ["setup"] => setup::run(),
         _ => {
             eprintln!("{USAGE}");

@@ -34,6 +34,11 @@ pub(crate) fn install(programs: &[Program]) -> Result<()> {
         .map(|p| p.2)
         .collect();
     packages.dedup();
+    install_packages(&packages)
+}
+
+/// Installs Debian packages, or says which to install.
+pub(crate) fn install_packages(packages: &[&str]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }

@@ -29,6 +29,7 @@ pub(crate) fn run() -> Result<()> {
     )?;
     shell::run(cargo(), &["test", "--workspace", "--quiet", "--no-run"])?;
     shell::run(cargo(), &["test", "--workspace", "--no-fail-fast"])?;
+    crate::api::run()?;
     fuzz(FUZZ_SECONDS)?;
     crate::ebpf::check()?;
     licences()

@@ -5,7 +5,8 @@
 //! 415, too much 429, and while something behind us does not answer 503.
 
 use serde_json::Value;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
     Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
@@ -71,6 +72,15 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn complete_operation(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(Parameter { parameter_in: ParameterIn::Query, schema, .. }) = parameter
+            && let Some(RefOr::T(Schema::Object(schema))) = schema
+            && takes_text(&schema.schema_type)
+        {
+            // A key without a value is refused (query_keys).
+            schema.min_length.get_or_insert(1);
+        }
+    }
     for (status, _, applies) in COMMON {
         if applies(operation) {
             let common = || Ref::from_response_name(name(status)).into();
@@ -78,11 +88,20 @@ fn complete_operation(operation: &mut Operation) {
         }
     }
     for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response
-            && !status.starts_with('2')
-        {
+        let RefOr::T(response) = response else { continue };
+        if !status.starts_with('2') {
             as_problem(response);
+        } else if response.description.is_empty() {
+            "As asked.".clone_into(&mut response.description);
         }
+    }
+}
+
+fn takes_text(schema: &SchemaType) -> bool {
+    match schema {
+        SchemaType::Type(one) => *one == Type::String,
+        SchemaType::Array(several) => several.contains(&Type::String),
+        SchemaType::AnyValue => false,
     }
 }
 
@@ -126,7 +145,8 @@ mod tests {
     #[openapi(paths(open, private))]
     struct Example;
 
-    #[utoipa::path(get, path = "/open", security(()), responses((status = 200)))]
+    #[utoipa::path(get, path = "/open", params(("name" = String, Query)), security(()),
+        responses((status = 200)))]
     fn open() {}
 
     #[utoipa::path(put, path = "/private/{id}", params(("id" = String, Path)), request_body = String,
@@ -150,6 +170,7 @@ mod tests {
             answers("/private/{id}", "put"),
             ["204", "400", "401", "403", "409", "413", "415", "429", "503"]
         );
+        assert_eq!(json["paths"]["/open"]["get"]["parameters"][0]["schema"]["minLength"], 1);
         let taken = &json["paths"]["/private/{id}"]["put"]["responses"]["409"]["content"];
         assert_eq!(taken[PROBLEM]["schema"]["$ref"], "#/components/schemas/Problem");
         assert!(taken.get("application/json").is_none());

@@ -210,6 +210,13 @@ impl App {
         Err(Problem::forbidden(format!("this needs the right {}", json!(right))))
     }
 
+    /// Whether a caller still may, a while after [`App::allow`]: for what streams. While the database does not answer, he
+    /// may.
+    pub(crate) async fn still_may(&self, caller: &Caller, right: Right) -> bool {
+        let caller = caller.clone();
+        self.blocking(move |app| auth::still_may(app, &caller, right)).await.unwrap_or(true)
+    }
+
     /// Notes what is done, before it is answered. Blocks until it is on the disk; an async handler may call it all the
     /// same.
     ///

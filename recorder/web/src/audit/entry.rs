@@ -66,8 +66,10 @@ pub enum Act {
     ManageToken,
     /// The server started.
     Start,
-    /// This log was found damaged, or with a line that a crash cut off.
-    Damage,
+    /// The server found the end of a line in this log that a crash had cut off.
+    Torn,
+    /// The server found this log altered.
+    Altered,
 }
 
 /// What goes into an entry; number, hashes and the rest come from the log.
@@ -120,6 +122,11 @@ pub struct Entry {
 impl Entry {
     pub(super) const fn head(&self) -> Head {
         Head { number: self.number, hash: self.hash }
+    }
+
+    /// The entry that it says it follows.
+    pub(super) const fn before(&self) -> Head {
+        Head { number: self.number.saturating_sub(1), hash: self.previous }
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use base::disk::{self, Disk, DiskFile};
 
 use super::chain::Chain;
-use super::entry;
 use super::log::{AuditError, Head};
+use super::{entry, head};
 
 /// Behind a file's name.
 const SUFFIX: &str = ".jsonl";
@@ -22,8 +22,7 @@ pub(super) struct Found {
     /// Its whole entries.
     pub(super) bytes: u64,
     pub(super) head: Head,
-    /// What is wrong, in words.
-    pub(super) damage: Option<String>,
+    pub(super) damage: Option<Damage>,
 }
 
 /// The log's files, and the number of the first entry of each, in order.
@@ -62,7 +61,16 @@ pub(super) fn read(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>, AuditErr
     Ok(bytes)
 }
 
-/// Where the log in `folder` ends. Without one, or behind a damaged file, a new file is made.
+/// What is wrong with where the log ends.
+pub(super) enum Damage {
+    /// A crash cut an entry off, which was never answered.
+    Torn(String),
+    /// Something else: it was altered, or what was signed is gone.
+    Altered(String),
+}
+
+/// Where the log in `folder` ends. Without one, or behind a file that was altered, a new file is made: what was altered
+/// stays as it is, with its signed head, for whoever wants to see.
 pub(super) fn last(disk: &dyn Disk, folder: &Path) -> Result<Found, AuditError> {
     let files = list(disk, folder)?;
     let Some((first, path)) = files.last() else {
@@ -73,25 +81,51 @@ pub(super) fn last(disk: &dyn Disk, folder: &Path) -> Result<Found, AuditError> 
     let content = read(&*file, path)?;
     let (sound, chain) = sound(&content, *first);
     let torn = content.get(sound..).unwrap_or_default();
-    let name = path.display();
-    if torn.contains(&b'\n') {
-        let known = head_before(disk, &files)?;
-        let head = Head { number: known.number.max(*first), ..known };
-        let damage =
-            format!("{name} is damaged; it is left as it is, and the log goes on in a new file");
-        let (file, path) = create(disk, folder, head.number + 1)?;
-        return Ok(Found { file, path, bytes: 0, head, damage: Some(damage) });
-    }
     let head = match chain.head() {
         Some(head) => head,
         // A new file whose first entry was never written.
         None => head_before(disk, &files)?,
     };
+    let signed = signed(disk, path)?;
+    let name = path.display();
+    if let Some(what) = altered(&content, torn, head, signed) {
+        let number = head.number.max(*first).max(signed.map_or(0, |signed| signed.number));
+        let head = Head { number, ..head };
+        let what =
+            format!("{name}: {what}; it is left as it is, and the log goes on in a new file");
+        let (file, path) = create(disk, folder, head.number + 1)?;
+        return Ok(Found { file, path, bytes: 0, head, damage: Some(Damage::Altered(what)) });
+    }
     let damage = (!torn.is_empty()).then(|| {
         let bytes = torn.len();
-        format!("{name}: {bytes} bytes of an entry that a crash cut off were removed; it was never answered")
+        Damage::Torn(format!("{name}: {bytes} bytes of an entry that a crash cut off, and that was never answered, were removed"))
     });
     Ok(Found { file, path: path.clone(), bytes: sound as u64, head, damage })
+}
+
+/// What the signed head of a log file says, if there is one.
+fn signed(disk: &dyn Disk, log: &Path) -> Result<Option<Head>, AuditError> {
+    let path = head::path(log);
+    if !disk.exists(&path).map_err(AuditError::io(&path))? {
+        return Ok(None);
+    }
+    let file = disk.open(&path).map_err(AuditError::io(&path))?;
+    Ok(head::read(&read(&*file, &path)?, None).ok().map(|(head, _)| head))
+}
+
+/// What shows that somebody was at the file.
+fn altered(content: &[u8], torn: &[u8], head: Head, signed: Option<Head>) -> Option<&'static str> {
+    if torn.contains(&b'\n') {
+        return Some("an entry was altered, removed or added");
+    }
+    let Some(signed) = signed else {
+        // A file gets its head before its first entry.
+        return (!content.is_empty()).then_some("its signed head is gone or damaged");
+    };
+    let mut entries = content.split(|byte| *byte == b'\n').filter_map(entry::read);
+    let same =
+        signed == head || entries.any(|entry| entry.head() == signed || entry.before() == signed);
+    (!same).then_some("entries that were signed are gone, or others than those that were signed")
 }
 
 /// How many bytes of a file are whole entries that follow from one another, and the chain behind them.

@@ -15,7 +15,7 @@ use seal::{KeyError, Sha256Hash, Signer};
 use serde_json::json;
 
 use super::entry::{self, Act, What};
-use super::files::{self, Found};
+use super::files::{self, Damage, Found};
 use super::head;
 
 /// Why the audit log cannot be used.
@@ -93,7 +93,7 @@ struct Written {
 }
 
 /// An entry that was written and waits for its flush.
-struct Ticket {
+pub(super) struct Ticket {
     number: u64,
     taken_back: u64,
 }
@@ -127,8 +127,12 @@ impl Audit {
             _lock: lock,
         };
         if let Some(damage) = damage {
-            tracing::error!("audit log: {damage}");
-            log.append(&What::server(Act::Damage, &damage, json!({})))?;
+            let (act, what) = match &damage {
+                Damage::Torn(what) => (Act::Torn, what),
+                Damage::Altered(what) => (Act::Altered, what),
+            };
+            tracing::error!("audit log: {what}");
+            log.append(&What::server(act, what, json!({})))?;
         }
         log.sign_head(true)?;
         Ok(log)
@@ -170,7 +174,7 @@ impl Audit {
         self.flush(&ticket)
     }
 
-    fn write(&self, what: &What<'_>) -> Result<Ticket, AuditError> {
+    pub(super) fn write(&self, what: &What<'_>) -> Result<Ticket, AuditError> {
         let mut written = guard(&self.written);
         if written.bytes >= AUDIT_FILE_BYTES_MAX {
             drop(written);

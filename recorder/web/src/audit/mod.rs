@@ -29,6 +29,9 @@ mod log;
 mod past;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use api::routes;
 pub use entry::{Act, Entry, What};
 pub use log::{Audit, AuditError};

@@ -12,7 +12,7 @@ use seal::{Certificate, Sha256Hash};
 
 use super::chain::Chain;
 use super::log::{AuditError, Head};
-use super::{files, head};
+use super::{Act, files, head};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -121,6 +121,10 @@ impl Check<'_> {
         match self.chain.take(text) {
             Ok(entry) => {
                 self.report.entries += 1;
+                if entry.act == Act::Altered {
+                    let what = format!("the server found at {}: {}", entry.time, entry.subject);
+                    self.finding(path, Some(line), what);
+                }
                 hashes.insert(entry.number, entry.hash);
             }
             Err(fault) => self.finding(path, Some(line), fault.to_string()),

@@ -39,7 +39,10 @@ pub(super) enum Means {
         roles: Vec<Role>,
     },
     /// By an API token.
-    Token,
+    Token {
+        /// What is kept of it.
+        hash: String,
+    },
     /// Not at all.
     None,
 }

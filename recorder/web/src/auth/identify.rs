@@ -13,7 +13,7 @@ use axum_extra::extract::CookieJar;
 use serde_json::json;
 
 use super::caller::{Caller, Client, Means};
-use super::{log_ins, secret, tokens};
+use super::{Right, log_ins, secret, tokens};
 use crate::app::{Act, App};
 use crate::problem::{Answer, Problem};
 
@@ -89,14 +89,30 @@ fn caller(app: &App, shown: &Shown, client: Client) -> Answer<Option<Caller>> {
             }))
         }
         Shown::Token(text) => {
-            let found = tokens::find(app.database(), text, app.now())?;
+            let hash = secret::hash(text);
+            let found = tokens::find(app.database(), &hash, app.now())?;
             Ok(found.map(|token| {
                 let name = format!("token:{}", token.name);
                 let (rights, user) = (token.rights, token.owner);
-                Caller { name, rights, address, user, means: Means::Token }
+                Caller { name, rights, address, user, means: Means::Token { hash } }
             }))
         }
     }
+}
+
+/// Whether a caller who was known a while ago still is, and still may: log-ins end, and rights are taken away, while
+/// something streams. Blocks.
+pub(crate) fn still_may(app: &App, caller: &Caller, right: Right) -> Answer<bool> {
+    let rights = match &caller.means {
+        Means::LogIn { hash, .. } => {
+            log_ins::find(app.database(), hash, app.now())?.map(|user| user.rights())
+        }
+        Means::Token { hash } => {
+            tokens::find(app.database(), hash, app.now())?.map(|token| token.rights)
+        }
+        Means::None => None,
+    };
+    Ok(rights.is_some_and(|rights| rights.contains(&right)))
 }
 
 /// Whether it lacks the token that only pages of this origin can know.

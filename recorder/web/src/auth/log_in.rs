@@ -160,7 +160,7 @@ pub(super) async fn change_password(
         if !wanted.old.is(found.as_ref().map(|(_, hash)| hash.as_str())) {
             app.throttle().failed(client, name, app.now());
             app.note_refusal(&caller, Act::ChangePassword, name, json!({}))?;
-            return Err(Problem::forbidden("the old password is wrong"));
+            return Err(Problem::bad_request("old: that is not the password"));
         }
         wanted.new.check(name)?;
         let hash = wanted.new.hash()?;

@@ -31,7 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::{Caller, Client};
-pub(crate) use identify::{COOKIE, identify};
+pub(crate) use identify::{COOKIE, identify, still_may};
 pub(crate) use password::Password;
 pub use rights::{Right, Role};
 pub(crate) use schema::migrate;

@@ -103,13 +103,13 @@ pub(super) fn insert(
     Ok((Token { id, name, owner, rights, made: now, expires, used: None }, text))
 }
 
-/// The token with this secret, if it holds, with the rights that its owner still has.
-pub(super) fn find(database: &Database, secret: &str, now: Timestamp) -> Answer<Option<Token>> {
+/// The token of whose secret `hash` was kept, if it holds, with the rights that its owner still has.
+pub(super) fn find(database: &Database, hash: &str, now: Timestamp) -> Answer<Option<Token>> {
     let sql = format!(
         "SELECT {COLUMNS}, u.roles AS roles FROM web_tokens t JOIN web_users u ON u.name = t.owner
          WHERE t.hash = $1 AND (t.expires IS NULL OR t.expires > $2)"
     );
-    let rows = database.query(&sql, &[secret::hash(secret).into(), nanos(now).into()])?;
+    let rows = database.query(&sql, &[hash.into(), nanos(now).into()])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let mut token = Token::from_row(row)?;
     let owners = users::rights_of(&items(row.text("roles")?));

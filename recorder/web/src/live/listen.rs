@@ -1,5 +1,7 @@
 //! Listening to a call that is up.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -17,6 +19,9 @@ use crate::problem::{Answer, Problem};
 
 /// A listener has nothing to say but that he leaves.
 const SAID_BYTES_MAX: usize = 1_024;
+
+/// How often it is asked whether a listener still may: his log-in ends, or the right is taken from him.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
 
 /// Listen to a call that is up, less than half a second behind the wire: a WebSocket. First comes a text frame
 /// `{"rate": 8000, "channels": 2, "callId": ...}`, then binary frames: milliseconds since 1970 (64 bits, little endian)
@@ -41,7 +46,7 @@ pub(super) async fn listen(
     let handshake = handshake.max_message_size(SAID_BYTES_MAX);
     Ok(handshake.on_upgrade(move |socket| async move {
         // He has left: what there is to say, he does not hear.
-        let _ = serve(socket, listening).await;
+        let _ = serve(socket, listening, &app, &caller).await;
     }))
 }
 
@@ -62,13 +67,19 @@ fn refused(error: LinkError) -> Problem {
     }
 }
 
-async fn serve(mut socket: WebSocket, mut listening: Listening) -> Result<(), axum::Error> {
+async fn serve(
+    mut socket: WebSocket,
+    mut listening: Listening,
+    app: &App,
+    caller: &Caller,
+) -> Result<(), axum::Error> {
     let begin = json!({
         "rate": listening.rate,
         "channels": listening.channels,
         "callId": listening.call_id,
     });
     socket.send(text(&begin)).await?;
+    let mut asked = tokio::time::interval(ASKED_EVERY);
     loop {
         tokio::select! {
             piece = listening.next() => match piece {
@@ -77,6 +88,10 @@ async fn serve(mut socket: WebSocket, mut listening: Listening) -> Result<(), ax
                     socket.send(text(&json!({ "ended": reason }))).await?;
                     return socket.send(Message::Close(None)).await;
                 }
+            },
+            _ = asked.tick() => if !app.still_may(caller, Right::ListenLive).await {
+                socket.send(text(&json!({ "ended": "forbidden" }))).await?;
+                return socket.send(Message::Close(None)).await;
             },
             said = socket.recv() => match said {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),

@@ -10,6 +10,7 @@ mod attacks;
 mod audit;
 mod live;
 mod log_in;
+mod matrix;
 mod rig;
 mod said;
 mod samples;

@@ -17,9 +17,9 @@ use store::DatabasePlace;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use ureq::Agent;
-use ureq::http::{HeaderMap, Method, Request};
+use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
 use web::app::{App, Settings};
 use web::audit::Entry;
 use web::auth::{Right, Role};
@@ -257,6 +257,13 @@ impl Client {
         self.send_bytes(method, path, &headers, bytes.unwrap_or_default())
     }
 
+    /// What an answer begins with; the rest of it, which may never end, is left.
+    pub(crate) fn status(&self, method: &str, path: &str, body: Option<&Value>) -> u16 {
+        let bytes = body.map(|body| body.to_string().into_bytes());
+        let kind: Vec<_> = body.map(|_| ("content-type", "application/json")).into_iter().collect();
+        self.begin(method, path, &kind, bytes.unwrap_or_default()).status().as_u16()
+    }
+
     /// A request as it is, but for what shows who sends it.
     pub(crate) fn send_bytes(
         &self,
@@ -265,7 +272,20 @@ impl Client {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Reply {
+        let mut answer = self.begin(method, path, headers, body);
+        let body = answer.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
+        Reply { status: answer.status().as_u16(), headers: answer.headers().clone(), body }
+    }
+
+    fn begin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Body> {
         let url = format!("{}{path}", self.base);
+        let method = method.to_uppercase();
         let mut request =
             Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(url);
         let cookie = self.cookie.as_ref().map(|cookie| format!("__Host-spanreel={cookie}"));
@@ -279,9 +299,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut answer = self.agent.run(request.body(body).unwrap()).unwrap();
-        let body = answer.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
-        Reply { status: answer.status().as_u16(), headers: answer.headers().clone(), body }
+        self.agent.run(request.body(body).unwrap()).unwrap()
     }
 
     /// Logs in, and sends what that gave with every further request.

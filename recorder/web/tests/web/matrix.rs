@@ -1,0 +1,201 @@
+//! Every operation of the API against everybody: what each role may, and what a token with and without the right may. An
+//! operation that is not in the table fails the test, and so does an entry without its operation.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use web::auth::{Right, Role};
+
+use crate::rig::{Client, Rig};
+
+/// Whom an operation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Everybody, logged in or not.
+    All,
+    /// Whoever is known: users and tokens.
+    Known,
+    /// Users, not tokens.
+    Users,
+    /// Who has the right.
+    Having(Right),
+}
+use For::{All, Having, Known, Users};
+
+/// Method, path, whom it is for, and a body that is none to complain about.
+const TABLE: &[(&str, &str, For, &str)] = &[
+    ("get", "/setup", All, ""),
+    ("post", "/setup", All, r#"{"token":"x","name":"x","password":"x"}"#),
+    ("post", "/login", All, r#"{"name":"x","password":"x"}"#),
+    ("get", "/me", Known, ""),
+    ("post", "/me/password", Users, r#"{"old":"x","new":"x"}"#),
+    ("get", "/users", Having(Right::ManageUsers), ""),
+    (
+        "post",
+        "/users",
+        Having(Right::ManageUsers),
+        r#"{"name":"new","roles":[],"password":"correct horse battery"}"#,
+    ),
+    ("patch", "/users/{name}", Having(Right::ManageUsers), r#"{"roles":["viewer"]}"#),
+    ("delete", "/users/{name}", Having(Right::ManageUsers), ""),
+    ("get", "/tokens", Known, ""),
+    ("post", "/tokens", Users, r#"{"name":"new","rights":[],"expires":null}"#),
+    ("delete", "/tokens/{id}", Known, ""),
+    ("get", "/audit", Having(Right::SeeAudit), ""),
+    ("get", "/status", Having(Right::SeeStatus), ""),
+    ("get", "/status/events", Having(Right::SeeStatus), ""),
+    ("get", "/status/history", Having(Right::SeeStatus), ""),
+    ("get", "/calls", Having(Right::SeeCalls), ""),
+    ("get", "/calls/events", Having(Right::SeeCalls), ""),
+    ("get", "/calls/{id}/listen", Having(Right::ListenLive), ""),
+    // It ends the log-in that it is sent with.
+    ("post", "/logout", Users, ""),
+];
+
+/// Every right, so that there is a token with it alone and one with all others.
+const RIGHTS: [Right; 12] = [
+    Right::SeeStatus,
+    Right::SeeCalls,
+    Right::ListenLive,
+    Right::SeeRecordings,
+    Right::Play,
+    Right::DownloadEvidence,
+    Right::Label,
+    Right::Hold,
+    Right::Share,
+    Right::ManageShares,
+    Right::SeeAudit,
+    Right::ManageUsers,
+];
+
+/// Somebody, and what he may.
+struct Somebody {
+    what: String,
+    client: Client,
+    rights: Option<Vec<Right>>,
+    is_user: bool,
+}
+
+impl Somebody {
+    fn may(&self, whom: For) -> bool {
+        match (whom, &self.rights) {
+            (All, _) => true,
+            (_, None) => false,
+            (Known, Some(_)) => true,
+            (Users, Some(_)) => self.is_user,
+            (Having(right), Some(rights)) => rights.contains(&right),
+        }
+    }
+}
+
+fn everybody(rig: &Rig) -> Vec<Somebody> {
+    let admin = rig.first();
+    let mut all = vec![Somebody {
+        what: "nobody".into(),
+        client: rig.client(),
+        rights: None,
+        is_user: false,
+    }];
+    for (name, role) in
+        ["viewer", "supervisor", "compliance", "administrator"].iter().zip(Role::ALL)
+    {
+        let client = rig.user(&admin, name, &[role]);
+        let rights = Some(role.rights().to_vec());
+        all.push(Somebody { what: (*name).into(), client, rights, is_user: true });
+    }
+    for (n, right) in RIGHTS.into_iter().enumerate() {
+        let others: Vec<_> = RIGHTS.into_iter().filter(|other| *other != right).collect();
+        for (kind, rights) in [("with", vec![right]), ("without", others)] {
+            let client = rig.token(&admin, &format!("{kind}-{n}"), &rights);
+            let what = format!("a token {kind} {right:?}");
+            all.push(Somebody { what, client, rights: Some(rights), is_user: false });
+        }
+    }
+    all
+}
+
+fn path(template: &str) -> String {
+    let id = "00000000-0000-7000-8000-000000000000";
+    let path = template.replace("{id}", id).replace("{name}", "somebody");
+    format!("/api/v2{}", path.replace("{label}", "label").replace("{token}", "token"))
+}
+
+fn operations(description: &Value) -> BTreeSet<(String, String)> {
+    let paths = description["paths"].as_object().unwrap();
+    let of = |(path, item): (&String, &Value)| {
+        let path = path.strip_prefix("/api/v2").unwrap().to_owned();
+        let methods: Vec<_> = item.as_object().unwrap().keys().cloned().collect();
+        methods.into_iter().map(move |method| (method, path.clone()))
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+#[test]
+fn every_operation_is_in_the_table() {
+    let described = operations(&web::server::description());
+    let table: BTreeSet<_> = TABLE.iter().map(|(m, p, ..)| ((*m).into(), (*p).into())).collect();
+    let missing: Vec<_> = described.difference(&table).collect();
+    assert!(missing.is_empty(), "say in TABLE whom these are for: {missing:?}");
+    let gone: Vec<_> = table.difference(&described).collect();
+    assert!(gone.is_empty(), "these are no operations any more: {gone:?}");
+}
+
+#[test]
+fn each_role_and_token_may_what_the_table_says_and_nothing_else() {
+    let rig = Rig::start();
+    let description = web::server::description();
+    let everybody = everybody(&rig);
+    let mut refused = 0;
+    for (method, template, whom, body) in TABLE {
+        let answers = &description["paths"][format!("/api/v2{template}")][*method]["responses"];
+        let body: Option<Value> = (!body.is_empty()).then(|| serde_json::from_str(body).unwrap());
+        let is_public =
+            description["paths"][format!("/api/v2{template}")][*method]["security"] == json!([{}]);
+        assert_eq!(is_public, *whom == All, "{method} {template}");
+        for somebody in &everybody {
+            let status = somebody.client.status(method, &path(template), body.as_ref());
+            let what = format!("{} {method} {template}: {status}", somebody.what);
+            assert!(answers.get(status.to_string()).is_some(), "{what} is not in the description");
+            let expected = match (somebody.may(*whom), &somebody.rights) {
+                (true, _) => None,
+                (false, None) => Some(401),
+                (false, Some(_)) => Some(403),
+            };
+            match expected {
+                Some(expected) => assert_eq!(status, expected, "{what}"),
+                None if *whom == All => assert!(status < 500 || status == 503, "{what}"),
+                None => assert!(!matches!(status, 401 | 403), "{what}"),
+            }
+            refused += usize::from(expected == Some(403));
+        }
+    }
+    let noted =
+        rig.audit().iter().filter(|e| !e.allowed && e.detail.get("needs").is_some()).count();
+    assert_eq!(noted, refused, "each refusal is in the audit log");
+}
+
+#[test]
+fn no_operation_that_changes_something_is_taken_without_its_csrf_token() {
+    let rig = Rig::start();
+    let admin = rig.first();
+    let forged = Client { csrf: None, ..admin.clone() };
+    for (method, template, whom, body) in TABLE {
+        if *method == "get" || *whom == All {
+            continue;
+        }
+        let body: Option<Value> = (!body.is_empty()).then(|| serde_json::from_str(body).unwrap());
+        let status = forged.status(method, &path(template), body.as_ref());
+        assert_eq!(status, 403, "{method} {template}");
+    }
+    assert_eq!(admin.get("/api/v2/me").status, 200, "nothing was done");
+}
+
+#[test]
+fn query_keys_that_no_operation_knows_are_refused_everywhere() {
+    let rig = Rig::start();
+    let admin = rig.first();
+    for (method, template, ..) in TABLE {
+        let status = admin.status(method, &format!("{}?nonsense=1", path(template)), None);
+        assert_eq!(status, 400, "{method} {template}");
+    }
+}

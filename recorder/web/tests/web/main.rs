@@ -11,6 +11,7 @@ mod audit;
 mod live;
 mod log_in;
 mod matrix;
+mod postgres;
 mod rig;
 mod said;
 mod samples;

@@ -17,10 +17,16 @@ enum For {
     Known,
     /// Users, not tokens.
     Users,
-    /// Who has the right.
-    Having(Right),
+    /// Who has all of these.
+    Having(&'static [Right]),
+    /// Who has one of these.
+    HavingOne(&'static [Right]),
 }
-use For::{All, Having, Known, Users};
+use For::{All, Having, HavingOne, Known, Users};
+use Right::{
+    DownloadEvidence, ListenLive, ManageShares, ManageUsers, Play, SeeAudit, SeeCalls,
+    SeeRecordings, SeeStatus, Share,
+};
 
 /// Method, path, whom it is for, and a body that is none to complain about.
 const TABLE: &[(&str, &str, For, &str)] = &[
@@ -29,25 +35,42 @@ const TABLE: &[(&str, &str, For, &str)] = &[
     ("post", "/login", All, r#"{"name":"x","password":"x"}"#),
     ("get", "/me", Known, ""),
     ("post", "/me/password", Users, r#"{"old":"x","new":"x"}"#),
-    ("get", "/users", Having(Right::ManageUsers), ""),
+    ("get", "/users", Having(&[ManageUsers]), ""),
     (
         "post",
         "/users",
-        Having(Right::ManageUsers),
+        Having(&[ManageUsers]),
         r#"{"name":"new","roles":[],"password":"correct horse battery"}"#,
     ),
-    ("patch", "/users/{name}", Having(Right::ManageUsers), r#"{"roles":["viewer"]}"#),
-    ("delete", "/users/{name}", Having(Right::ManageUsers), ""),
+    ("patch", "/users/{name}", Having(&[ManageUsers]), r#"{"roles":["viewer"]}"#),
+    ("delete", "/users/{name}", Having(&[ManageUsers]), ""),
     ("get", "/tokens", Known, ""),
     ("post", "/tokens", Users, r#"{"name":"new","rights":[],"expires":null}"#),
     ("delete", "/tokens/{id}", Known, ""),
-    ("get", "/audit", Having(Right::SeeAudit), ""),
-    ("get", "/status", Having(Right::SeeStatus), ""),
-    ("get", "/status/events", Having(Right::SeeStatus), ""),
-    ("get", "/status/history", Having(Right::SeeStatus), ""),
-    ("get", "/calls", Having(Right::SeeCalls), ""),
-    ("get", "/calls/events", Having(Right::SeeCalls), ""),
-    ("get", "/calls/{id}/listen", Having(Right::ListenLive), ""),
+    ("get", "/audit", Having(&[SeeAudit]), ""),
+    ("get", "/status", Having(&[SeeStatus]), ""),
+    ("get", "/status/events", Having(&[SeeStatus]), ""),
+    ("get", "/status/history", Having(&[SeeStatus]), ""),
+    ("get", "/calls", Having(&[SeeCalls]), ""),
+    ("get", "/calls/events", Having(&[SeeCalls]), ""),
+    ("get", "/calls/{id}/listen", Having(&[ListenLive]), ""),
+    ("get", "/recordings/{id}/audio", Having(&[Play]), ""),
+    // Of an audio file; packets need another right.
+    ("get", "/recordings/{id}/mediaFiles/{mediaId}", Having(&[Play]), ""),
+    ("get", "/recordings/{id}/packets", Having(&[DownloadEvidence]), ""),
+    ("get", "/recordings/{id}/bundle", Having(&[DownloadEvidence]), ""),
+    ("get", "/recordings/{id}/evidence", Having(&[SeeRecordings]), ""),
+    ("get", "/recordings/{id}/shares", HavingOne(&[Share, ManageShares]), ""),
+    (
+        "post",
+        "/recordings/{id}/shares",
+        Having(&[Share, Play]),
+        r#"{"expires":"2026-12-24T00:00:00Z"}"#,
+    ),
+    ("get", "/shares", HavingOne(&[Share, ManageShares]), ""),
+    ("delete", "/shares/{id}", HavingOne(&[Share, ManageShares]), ""),
+    ("post", "/shared/{token}", All, "{}"),
+    ("get", "/shared/{token}/audio", All, ""),
     // It ends the log-in that it is sent with.
     ("post", "/logout", Users, ""),
 ];
@@ -83,7 +106,8 @@ impl Somebody {
             (_, None) => false,
             (Known, Some(_)) => true,
             (Users, Some(_)) => self.is_user,
-            (Having(right), Some(rights)) => rights.contains(&right),
+            (Having(all), Some(rights)) => all.iter().all(|right| rights.contains(right)),
+            (HavingOne(some), Some(rights)) => some.iter().any(|right| rights.contains(right)),
         }
     }
 }
@@ -117,7 +141,12 @@ fn everybody(rig: &Rig) -> Vec<Somebody> {
 fn path(template: &str) -> String {
     let id = "00000000-0000-7000-8000-000000000000";
     let path = template.replace("{id}", id).replace("{name}", "somebody");
-    format!("/api/v2{}", path.replace("{label}", "label").replace("{token}", "token"))
+    format!(
+        "/api/v2{}",
+        path.replace("{label}", "label")
+            .replace("{token}", "token")
+            .replace("{mediaId}", "audio.flac")
+    )
 }
 
 fn operations(description: &Value) -> BTreeSet<(String, String)> {
@@ -198,4 +227,17 @@ fn query_keys_that_no_operation_knows_are_refused_everywhere() {
         let status = admin.status(method, &format!("{}?nonsense=1", path(template)), None);
         assert_eq!(status, 400, "{method} {template}");
     }
+}
+
+#[test]
+fn packets_need_another_right_than_audio() {
+    let rig = Rig::start();
+    let admin = rig.first();
+    let plays = rig.token(&admin, "plays", &[Play]);
+    let proves = rig.token(&admin, "proves", &[DownloadEvidence]);
+    let file = |client: &Client, name: &str| {
+        client.status("get", &path(&format!("/recordings/{{id}}/mediaFiles/{name}")), None)
+    };
+    assert_eq!((file(&plays, "audio.flac"), file(&plays, "packets.pcapng")), (404, 403));
+    assert_eq!((file(&proves, "audio.flac"), file(&proves, "packets.pcapng")), (403, 404));
 }

@@ -30,3 +30,5 @@ mod specification;
 mod tamper;
 #[cfg(test)]
 mod torture;
+#[cfg(test)]
+mod web;

@@ -17,3 +17,4 @@ mod said;
 mod samples;
 mod search;
 mod searches;
+mod server;

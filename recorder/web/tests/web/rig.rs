@@ -93,6 +93,14 @@ impl Rig {
         Client { agent, base, cookie: None, csrf: None, token: None }
     }
 
+    /// What a path gives to who trusts `certificate`; `None`: the server shows another.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Reply> {
+        let client = self.client();
+        let mut answer = client.agent.get(format!("{}{path}", client.base)).call().ok()?;
+        let body = answer.body_mut().read_to_vec().ok()?;
+        Some(Reply { status: answer.status().as_u16(), headers: answer.headers().clone(), body })
+    }
+
     /// The first user, `admin`, with all roles; made by the set-up link.
     pub(crate) fn first(&self) -> Client {
         let link = self.app.set_up_link().unwrap().expect("no user yet");

@@ -51,7 +51,7 @@ struct Entries {
 }
 
 /// Who did what, the newest first.
-#[utoipa::path(get, path = "/audit", tag = "audit", params(Filter),
+#[utoipa::path(get, path = "/audit", operation_id = "listAudit", tag = "audit", params(Filter),
     responses((status = 200, description = "Entries", body = Entries)))]
 async fn list(
     State(app): State<App>,

@@ -68,7 +68,7 @@ fn cookie(value: String) -> Cookie<'static> {
 }
 
 /// Log in with name and password; the answer's cookie is the log-in.
-#[utoipa::path(post, path = "/login", tag = "people", security(()), request_body = LogIn,
+#[utoipa::path(post, path = "/login", operation_id = "logIn", tag = "people", security(()), request_body = LogIn,
     responses((status = 200, description = "Logged in", body = Me,
                headers(("set-cookie" = String, description = "the log-in"))),
               (status = 401, description = "Name or password is wrong", body = Problem)))]
@@ -111,7 +111,7 @@ fn prove(app: &App, client: Client, wanted: &LogIn) -> Answer<(Cookie<'static>, 
 }
 
 /// Log out: the cookie is worth nothing any more.
-#[utoipa::path(post, path = "/logout", tag = "people",
+#[utoipa::path(post, path = "/logout", operation_id = "logOut", tag = "people",
     responses((status = 204, description = "Logged out")))]
 pub(super) async fn log_out(
     State(app): State<App>,
@@ -130,7 +130,7 @@ pub(super) async fn log_out(
 }
 
 /// Who is logged in, and what he may.
-#[utoipa::path(get, path = "/me", tag = "people",
+#[utoipa::path(get, path = "/me", operation_id = "me", tag = "people",
     responses((status = 200, description = "Who calls", body = Me)))]
 pub(super) async fn me(caller: Caller) -> Json<Me> {
     Json(Me::of(&caller))
@@ -145,7 +145,7 @@ pub(super) struct NewPassword {
 }
 
 /// Change one's own password. All other log-ins of this user end.
-#[utoipa::path(post, path = "/me/password", tag = "people", request_body = NewPassword,
+#[utoipa::path(post, path = "/me/password", operation_id = "changePassword", tag = "people", request_body = NewPassword,
     responses((status = 204, description = "Changed")))]
 pub(super) async fn change_password(
     State(app): State<App>,

@@ -41,7 +41,7 @@ pub(super) struct Needed {
 }
 
 /// Whether the first user is still to be made.
-#[utoipa::path(get, path = "/setup", tag = "people", security(()),
+#[utoipa::path(get, path = "/setup", operation_id = "setUpNeeded", tag = "people", security(()),
     responses((status = 200, description = "Whether it is needed", body = Needed)))]
 pub(super) async fn needed(State(app): State<App>) -> Answer<Json<Needed>> {
     app.blocking(|app| {
@@ -62,7 +62,7 @@ pub(super) struct First {
 }
 
 /// Make the first user, with all roles, and log in as him.
-#[utoipa::path(post, path = "/setup", tag = "people", security(()), request_body = First,
+#[utoipa::path(post, path = "/setup", operation_id = "setUp", tag = "people", security(()), request_body = First,
     responses((status = 200, description = "Made, and logged in", body = Me,
                headers(("set-cookie" = String, description = "the log-in"))),
               (status = 403, description = "The token is wrong", body = Problem),

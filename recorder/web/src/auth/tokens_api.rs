@@ -20,7 +20,7 @@ pub(super) struct Tokens {
 }
 
 /// One's own API tokens; everybody's for those who manage users.
-#[utoipa::path(get, path = "/tokens", tag = "users",
+#[utoipa::path(get, path = "/tokens", operation_id = "listTokens", tag = "users",
     responses((status = 200, description = "Tokens, by name", body = Tokens)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Tokens>> {
     app.blocking(move |app| {
@@ -54,7 +54,7 @@ pub(super) struct Made {
 }
 
 /// Make an API token.
-#[utoipa::path(post, path = "/tokens", tag = "users", request_body = NewToken,
+#[utoipa::path(post, path = "/tokens", operation_id = "makeToken", tag = "users", request_body = NewToken,
     responses((status = 201, description = "Made", body = Made),
               (status = 409, description = "There is one of that name, or there are too many", body = Problem)))]
 pub(super) async fn make(
@@ -86,7 +86,7 @@ pub(super) async fn make(
 }
 
 /// Revoke an API token: one's own; anybody's for those who manage users.
-#[utoipa::path(delete, path = "/tokens/{id}", tag = "users",
+#[utoipa::path(delete, path = "/tokens/{id}", operation_id = "revokeToken", tag = "users",
     params(("id" = String, Path, description = "the token's id")),
     responses((status = 204, description = "Revoked"),
               (status = 404, description = "There is no such token, or it is another's", body = Problem)))]

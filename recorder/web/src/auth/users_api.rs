@@ -20,7 +20,7 @@ pub(super) struct Users {
 }
 
 /// All users.
-#[utoipa::path(get, path = "/users", tag = "users",
+#[utoipa::path(get, path = "/users", operation_id = "listUsers", tag = "users",
     responses((status = 200, description = "All users, by name", body = Users)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Users>> {
     app.blocking(move |app| {
@@ -44,7 +44,7 @@ pub(super) struct NewUser {
 }
 
 /// Make a user.
-#[utoipa::path(post, path = "/users", tag = "users", request_body = NewUser,
+#[utoipa::path(post, path = "/users", operation_id = "makeUser", tag = "users", request_body = NewUser,
     responses((status = 201, description = "Made", body = User),
               (status = 409, description = "There is one of that name", body = Problem)))]
 pub(super) async fn make(
@@ -80,7 +80,7 @@ pub(super) struct Change {
 }
 
 /// Change a user's roles, or set his password.
-#[utoipa::path(patch, path = "/users/{name}", tag = "users", request_body = Change,
+#[utoipa::path(patch, path = "/users/{name}", operation_id = "changeUser", tag = "users", request_body = Change,
     params(("name" = String, Path, description = "the user")),
     responses((status = 200, description = "Changed", body = User),
               (status = 404, description = "There is no such user", body = Problem),
@@ -118,7 +118,7 @@ pub(super) async fn change(
 }
 
 /// Remove a user, his log-ins and his API tokens.
-#[utoipa::path(delete, path = "/users/{name}", tag = "users",
+#[utoipa::path(delete, path = "/users/{name}", operation_id = "removeUser", tag = "users",
     params(("name" = String, Path, description = "the user")),
     responses((status = 204, description = "Removed"),
               (status = 404, description = "There is no such user", body = Problem),

@@ -51,7 +51,7 @@ pub(super) struct Calls {
 }
 
 /// The calls that are up, the newest first. Those without signalling are not among them.
-#[utoipa::path(get, path = "/calls", tag = "calls", params(Asked),
+#[utoipa::path(get, path = "/calls", operation_id = "listCalls", tag = "calls", params(Asked),
     responses((status = 200, description = "Calls", body = Calls)))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -73,7 +73,7 @@ pub(super) async fn list(
 /// Calls as they begin, change and end: server-sent events `began`, `changed`, `ended`, each with a call as `GET /calls`
 /// has it; `lost` if some were left out, so that the list is to be asked for again. They end after some minutes, to
 /// be asked for again.
-#[utoipa::path(get, path = "/calls/events", tag = "calls",
+#[utoipa::path(get, path = "/calls/events", operation_id = "watchCalls", tag = "calls",
     responses((status = 200, description = "Events", body = String, content_type = "text/event-stream")))]
 pub(super) async fn events(
     State(app): State<App>,

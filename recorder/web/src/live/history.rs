@@ -151,7 +151,7 @@ pub(super) struct History {
 }
 
 /// How it was over the last hours: a point a minute.
-#[utoipa::path(get, path = "/status/history", tag = "status", params(Asked),
+#[utoipa::path(get, path = "/status/history", operation_id = "statusHistory", tag = "status", params(Asked),
     responses((status = 200, description = "Minutes", body = History)))]
 pub(super) async fn history(
     State(app): State<App>,

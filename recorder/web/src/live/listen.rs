@@ -27,7 +27,7 @@ const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// `{"rate": 8000, "channels": 2, "callId": ...}`, then binary frames: milliseconds since 1970 (64 bits, little endian)
 /// at which the first sample was sent, and interleaved samples (16 bits, little endian; caller, callee) of 40 ms; at
 /// the end a text frame `{"ended": reason}`. A browser's handshake must come from these pages.
-#[utoipa::path(get, path = "/calls/{id}/listen", tag = "calls",
+#[utoipa::path(get, path = "/calls/{id}/listen", operation_id = "listenToCall", tag = "calls",
     params(("id" = String, Path, description = "the call's id")),
     responses((status = 101, description = "What follows is a WebSocket"),
               (status = 400, description = "This is no handshake of a WebSocket", body = Problem),

@@ -108,7 +108,7 @@ fn of_caller(caller: &Caller) -> fn(&Texts) -> Arc<str> {
 }
 
 /// The state now.
-#[utoipa::path(get, path = "/status", tag = "status",
+#[utoipa::path(get, path = "/status", operation_id = "status", tag = "status",
     responses((status = 200, description = "The state", body = Body)))]
 pub(super) async fn now(State(app): State<App>, caller: Caller) -> Answer<Response> {
     app.allow(&caller, Right::SeeStatus, Act::See, "status")?;
@@ -118,7 +118,7 @@ pub(super) async fn now(State(app): State<App>, caller: Caller) -> Answer<Respon
 
 /// The state as it changes: server-sent events `status`, one a second, each with what `GET /status` gives. They end
 /// after some minutes, to be asked for again.
-#[utoipa::path(get, path = "/status/events", tag = "status",
+#[utoipa::path(get, path = "/status/events", operation_id = "watchStatus", tag = "status",
     responses((status = 200, description = "Events", body = String, content_type = "text/event-stream")))]
 pub(super) async fn events(
     State(app): State<App>,

@@ -85,7 +85,7 @@ pub(super) struct AudioQuery {
 
 /// The sound of a recording, all parts joined. WAV, and FLAC with both sides, come by range; Opus, and FLAC with one
 /// side, are made while they are sent. Nothing is given that is not as it was signed.
-#[utoipa::path(get, path = "/recordings/{id}/audio", tag = "recordings",
+#[utoipa::path(get, path = "/recordings/{id}/audio", operation_id = "audio", tag = "recordings",
     params(("id" = RecordingId, Path, description = "the recording"), AudioQuery),
     responses((status = 200, description = "All of it", content(
                   (Vec<u8> = "audio/flac"), (Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),

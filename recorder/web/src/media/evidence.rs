@@ -37,7 +37,7 @@ pub(super) struct Evidence {
 }
 
 /// Check that a recording is as it was signed: now, every file of it.
-#[utoipa::path(get, path = "/recordings/{id}/evidence", tag = "recordings",
+#[utoipa::path(get, path = "/recordings/{id}/evidence", operation_id = "evidence", tag = "recordings",
     params(("id" = RecordingId, Path, description = "the recording")),
     responses((status = 200, description = "What was found", body = Evidence),
               (status = 404, description = "There is no such recording", body = Problem)))]

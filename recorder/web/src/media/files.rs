@@ -22,7 +22,7 @@ const PCAPNG: &str = "application/x-pcapng";
 const TAR: &str = "application/x-tar";
 
 /// One media file in the clear, by its `mediaId`.
-#[utoipa::path(get, path = "/recordings/{id}/mediaFiles/{mediaId}", tag = "recordings",
+#[utoipa::path(get, path = "/recordings/{id}/mediaFiles/{mediaId}", operation_id = "mediaFile", tag = "recordings",
     params(("id" = RecordingId, Path, description = "the recording"),
            ("mediaId" = String, Path, description = "the media file, `audio.flac`")),
     responses((status = 200, description = "All of it", content((Vec<u8> = "audio/flac"), (Vec<u8> = "application/x-pcapng"))),
@@ -51,7 +51,7 @@ pub(super) async fn media_file(
 }
 
 /// The packets that could not be decoded and were kept as they were: pcapng.
-#[utoipa::path(get, path = "/recordings/{id}/packets", tag = "recordings",
+#[utoipa::path(get, path = "/recordings/{id}/packets", operation_id = "packets", tag = "recordings",
     params(("id" = RecordingId, Path, description = "the recording")),
     responses((status = 200, description = "All of them", body = Vec<u8>, content_type = "application/x-pcapng"),
               (status = 206, description = "The range that was asked for", body = Vec<u8>, content_type = "application/x-pcapng"),
@@ -74,7 +74,7 @@ pub(super) async fn packets(
 }
 
 /// All files as they lie there, sealed and signed: a tar archive, also of a recording that is not as it was signed.
-#[utoipa::path(get, path = "/recordings/{id}/bundle", tag = "recordings",
+#[utoipa::path(get, path = "/recordings/{id}/bundle", operation_id = "bundle", tag = "recordings",
     params(("id" = RecordingId, Path, description = "the recording")),
     responses((status = 200, description = "All of it", body = Vec<u8>, content_type = "application/x-tar"),
               (status = 206, description = "The range that was asked for", body = Vec<u8>, content_type = "application/x-tar"),

@@ -24,7 +24,7 @@ enum For {
 }
 use For::{All, Having, HavingOne, Known, Users};
 use Right::{
-    DownloadEvidence, ListenLive, ManageShares, ManageUsers, Play, SeeAudit, SeeCalls,
+    DownloadEvidence, Hold, Label, ListenLive, ManageShares, ManageUsers, Play, SeeAudit, SeeCalls,
     SeeRecordings, SeeStatus, Share,
 };
 
@@ -71,6 +71,23 @@ const TABLE: &[(&str, &str, For, &str)] = &[
     ("delete", "/shares/{id}", HavingOne(&[Share, ManageShares]), ""),
     ("post", "/shared/{token}", All, "{}"),
     ("get", "/shared/{token}/audio", All, ""),
+    ("get", "/recordings", Having(&[SeeRecordings]), ""),
+    ("get", "/recordings/count", Having(&[SeeRecordings]), ""),
+    ("get", "/recordings/export", Having(&[SeeRecordings]), ""),
+    ("get", "/recordings/{id}", Having(&[SeeRecordings]), ""),
+    ("post", "/recordings/{id}", Having(&[Hold]), r#"{"operationName":"applyNonDelete"}"#),
+    ("post", "/recordings/{id}/labels", Having(&[Label]), r#"{"name":"label"}"#),
+    ("put", "/recordings/{id}/labels/{label}", Having(&[Label]), ""),
+    ("delete", "/recordings/{id}/labels/{label}", Having(&[Label]), ""),
+    ("put", "/recordings/{id}/metadata", Having(&[Label]), r#"{"key":"value"}"#),
+    ("put", "/recordings/{id}/non-deletion", Having(&[Hold]), r#"{"reason":"court"}"#),
+    ("delete", "/recordings/{id}/non-deletion", Having(&[Hold]), ""),
+    ("get", "/labels", Having(&[SeeRecordings]), ""),
+    ("get", "/recording-label-definitions", Having(&[SeeRecordings]), ""),
+    ("post", "/recording-label-definitions", Having(&[Label]), r#"{"name":"label"}"#),
+    ("get", "/searches", Having(&[SeeRecordings]), ""),
+    ("post", "/searches", Having(&[SeeRecordings]), r#"{"name":"mine","query":"","columns":[]}"#),
+    ("delete", "/searches/{id}", Having(&[SeeRecordings]), ""),
     // It ends the log-in that it is sent with.
     ("post", "/logout", Users, ""),
 ];
@@ -167,6 +184,17 @@ fn every_operation_is_in_the_table() {
     assert!(missing.is_empty(), "say in TABLE whom these are for: {missing:?}");
     let gone: Vec<_> = table.difference(&described).collect();
     assert!(gone.is_empty(), "these are no operations any more: {gone:?}");
+}
+
+#[test]
+fn each_operation_has_a_name_of_its_own() {
+    let description = web::server::description();
+    let mut names = BTreeSet::new();
+    for (method, path) in operations(&description) {
+        let operation = &description["paths"][format!("/api/v2{path}")][&method];
+        let name = operation["operationId"].as_str().unwrap().to_owned();
+        assert!(names.insert(name.clone()), "{method} {path}: another is {name} too");
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(super) struct Shares {
 }
 
 /// Make a link to a recording.
-#[utoipa::path(post, path = "/recordings/{id}/shares", tag = "shares", request_body = NewShare,
+#[utoipa::path(post, path = "/recordings/{id}/shares", operation_id = "share", tag = "shares", request_body = NewShare,
     params(("id" = RecordingId, Path, description = "the recording")),
     responses((status = 201, description = "Made", body = MadeShare),
               (status = 404, description = "There is no such recording, or no sound of it", body = Problem),
@@ -124,7 +124,7 @@ fn check(new: &NewShare, now: Timestamp) -> Answer<()> {
 }
 
 /// Links to a recording: one's own; everybody's for those who manage links.
-#[utoipa::path(get, path = "/recordings/{id}/shares", tag = "shares",
+#[utoipa::path(get, path = "/recordings/{id}/shares", operation_id = "listSharesOfRecording", tag = "shares",
     params(("id" = RecordingId, Path, description = "the recording")),
     responses((status = 200, description = "Links", body = Shares)))]
 pub(super) async fn of_recording(
@@ -136,7 +136,7 @@ pub(super) async fn of_recording(
 }
 
 /// Links to all recordings: one's own; everybody's for those who manage links.
-#[utoipa::path(get, path = "/shares", tag = "shares",
+#[utoipa::path(get, path = "/shares", operation_id = "listShares", tag = "shares",
     responses((status = 200, description = "Links", body = Shares)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Shares>> {
     listed(app, caller, None).await
@@ -153,7 +153,7 @@ async fn listed(app: App, caller: Caller, id: Option<RecordingId>) -> Answer<Jso
 }
 
 /// Revoke a link: one's own; anybody's for those who manage links. What is being heard with it ends too.
-#[utoipa::path(delete, path = "/shares/{id}", tag = "shares",
+#[utoipa::path(delete, path = "/shares/{id}", operation_id = "revokeShare", tag = "shares",
     params(("id" = String, Path, description = "the link's id")),
     responses((status = 204, description = "Revoked, now or before"),
               (status = 404, description = "There is no such link, or it is another's", body = Problem)))]

@@ -27,7 +27,7 @@ pub(super) struct Opening {
 }
 
 /// Open a link. This counts as one use; the key in the answer gives the sound.
-#[utoipa::path(post, path = "/shared/{token}", tag = "shares", security(()), request_body = Opening,
+#[utoipa::path(post, path = "/shared/{token}", operation_id = "openShare", tag = "shares", security(()), request_body = Opening,
     params(("token" = String, Path, description = "the end of the link")),
     responses((status = 200, description = "Opened", body = Shown),
               (status = 401, description = "The passcode is missing, or wrong", body = Problem),

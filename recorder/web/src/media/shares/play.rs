@@ -45,7 +45,7 @@ pub(super) struct SharedQuery {
 }
 
 /// The sound of a recording that was shared, as GET /recordings/{id}/audio gives it. Each file says who shared it.
-#[utoipa::path(get, path = "/shared/{token}/audio", tag = "shares", security(()),
+#[utoipa::path(get, path = "/shared/{token}/audio", operation_id = "sharedAudio", tag = "shares", security(()),
     params(("token" = String, Path, description = "the end of the link"), SharedQuery),
     responses((status = 200, description = "All of it", content(
                   (Vec<u8> = "audio/flac"), (Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),

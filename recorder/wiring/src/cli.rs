@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Say what this machine and a mirror port can do, what is wrong, and what to do about it.
     Doctor(crate::doctor::Options),
+    /// Measure what this machine carries: load it, check every call, search the most, plan.
+    Bench(crate::bench::Options),
     /// Write a capture of synthetic calls with known audio, for tests and benchmarks.
     Synth(crate::synth::Options),
 }
@@ -123,6 +125,9 @@ pub(crate) struct Run {
     /// Print the ledger at the end as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+    /// End when the program that started this one does.
+    #[arg(long, hide = true)]
+    pub(crate) end_with_parent: bool,
 }
 
 /// Arguments of `replay`.
@@ -157,6 +162,9 @@ pub(crate) struct Replay {
     /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+    /// End when the program that started this one does.
+    #[arg(long, hide = true)]
+    pub(crate) end_with_parent: bool,
 }
 
 /// Arguments of `web`.

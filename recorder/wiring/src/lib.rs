@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod alarms;
+mod bench;
 mod catalog_place;
 mod cli;
 mod clock;

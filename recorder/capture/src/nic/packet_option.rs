@@ -92,8 +92,17 @@ impl PacketSocket {
 
     /// Receives from an interface from now on, every protocol.
     pub(crate) fn bind(&self, index: u32) -> io::Result<()> {
+        self.bind_for(index, ALL_PROTOCOLS)
+    }
+
+    /// Sends on an interface from now on, and receives nothing.
+    pub(crate) fn bind_to_send(&self, index: u32) -> io::Result<()> {
+        self.bind_for(index, 0)
+    }
+
+    fn bind_for(&self, index: u32, protocol: u16) -> io::Result<()> {
         let mut address = address();
-        address.sll_protocol = ALL_PROTOCOLS;
+        address.sll_protocol = protocol;
         address.sll_ifindex = index.cast_signed();
         let length = size_of_val(&address) as libc::socklen_t;
         // SAFETY: `address` is a `sockaddr_ll` of that length, which the kernel reads.

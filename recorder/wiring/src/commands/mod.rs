@@ -40,6 +40,7 @@ pub(crate) fn run(command: Command) -> Result<Verdict> {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments.command),
         Command::Doctor(options) => crate::doctor::run(&options),
+        Command::Bench(options) => crate::bench::run(&options),
         Command::Synth(options) => synth(&options),
     }
 }
@@ -55,4 +56,12 @@ fn synth(options: &crate::synth::Options) -> Result<Verdict> {
         crate::output::line(summary)?;
     }
     Ok(Verdict::Done)
+}
+
+/// A command that another program started for itself alone does not outlive it.
+fn end_with_parent(wanted: bool) -> Result<()> {
+    if wanted {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
+    Ok(())
 }

@@ -32,6 +32,7 @@ use crate::{clock, output, recovery};
 const FINGERPRINT_BYTES: u64 = 64 * 1024;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
+    super::end_with_parent(arguments.end_with_parent)?;
     let began = clock::instant();
     let source = source_id(&arguments.files)?;
     let data = DataDir::create(&arguments.out)?;

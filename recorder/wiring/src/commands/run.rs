@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::{live, output};
 
 pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
+    super::end_with_parent(arguments.end_with_parent)?;
     let reread = || configuration(arguments);
     let config = reread()?;
     if arguments.check {

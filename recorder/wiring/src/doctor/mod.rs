@@ -5,11 +5,11 @@
 //! or set, except for promiscuous mode while it listens, and a file without a name on the data folder's disk.
 
 mod copies;
-mod disk;
+pub(crate) mod disk;
 mod finding;
 mod interface_findings;
 mod listen;
-mod machine;
+pub(crate) mod machine;
 mod machine_findings;
 mod observer;
 mod streams;

@@ -8,6 +8,7 @@
 mod chance;
 mod frame;
 mod g711;
+mod making;
 mod output;
 mod plan;
 mod sip;
@@ -27,8 +28,10 @@ use clap::{Args, ValueEnum};
 
 use output::Output;
 use plan::{Call, PACKET_NANOS, Party, Plan};
-use slice::{Running, Slice};
 use voice::Bank;
+
+pub(crate) use making::Making;
+pub(crate) use slice::Slice;
 
 pub use g711::Law;
 pub use truth::{SideTruth, Truth, truth_path};
@@ -197,31 +200,27 @@ fn write_files(
     [capture, truth]: [&Path; 2],
     progress: impl FnMut(f64) + Send,
 ) -> anyhow::Result<Summary> {
-    let studio = Studio::new(options);
-    let mut calls: Vec<Running> =
-        (0..options.calls).map(|i| Running::new(studio.plan.call(i))).collect();
-    let span = studio.plan.origin()..calls.iter().map(Running::end).max().unwrap_or(0) + 1;
+    let mut making = Making::new(options);
+    let span = making.span();
     let mut output = Output::create(capture, progress)?;
     // While one slice is written, the next is made.
-    let (mut ready, mut next) = (Slice::default(), Slice::default());
-    for part in slice::parts(&span, options.calls).map(Some).chain([None]) {
-        let (written, ()) = rayon::join(
-            || output.write(&ready, &span),
-            || part.iter().for_each(|part| next.fill(&studio, &mut calls, part)),
-        );
+    let (mut ready, mut next, mut more) = (Slice::default(), Slice::default(), true);
+    while more {
+        let (written, any) = rayon::join(|| output.write(&ready, &span), || making.next(&mut next));
         written.with_context(|| format!("cannot write {}", capture.display()))?;
         std::mem::swap(&mut ready, &mut next);
+        more = any;
     }
     let summary = output.finish(capture, truth, options.calls)?;
-    write_truth(&studio, calls, truth)
+    write_truth(&making.finish().0, truth)
         .with_context(|| format!("cannot write {}", truth.display()))?;
     Ok(summary)
 }
 
-fn write_truth(studio: &Studio, calls: Vec<Running>, to: &Path) -> anyhow::Result<()> {
+fn write_truth(calls: &[Truth], to: &Path) -> anyhow::Result<()> {
     let mut file = BufWriter::new(File::create(to)?);
     for call in calls {
-        serde_json::to_writer(&mut file, &call.truth(studio))?;
+        serde_json::to_writer(&mut file, call)?;
         file.write_all(b"\n")?;
     }
     Ok(file.flush()?)
@@ -238,7 +237,8 @@ fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot name {} {}", from.display(), to.display()))
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+/// A share of a hundred.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
     within(text, 100.0)
 }
 
@@ -252,7 +252,7 @@ fn within(text: &str, most: f64) -> Result<f64, String> {
 #[cfg(test)]
 impl Options {
     /// So many calls, and everything else as it is without arguments.
-    fn of(calls: u32, seconds: u32) -> Self {
+    pub(crate) fn of(calls: u32, seconds: u32) -> Self {
         Self {
             calls,
             seconds,

@@ -32,7 +32,7 @@ pub(super) struct Running {
 
 /// The frames of one stretch of time.
 #[derive(Default)]
-pub(super) struct Slice {
+pub(crate) struct Slice {
     groups: Vec<Group>,
     order: Vec<Place>,
 }
@@ -68,12 +68,28 @@ impl Running {
     }
 }
 
+/// A span of time in parts, one after the other.
+pub(super) struct Parts {
+    left: Range<u64>,
+    length: u64,
+}
+
+impl Iterator for Parts {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        let start = self.left.start;
+        let end = self.left.end.min(start + self.length);
+        self.left.start = end;
+        (start < end).then_some(start..end)
+    }
+}
+
 /// Cuts `span` into parts for a slice each, when `calls` calls run at once.
-pub(super) fn parts(span: &Range<u64>, calls: u32) -> impl Iterator<Item = Range<u64>> {
+pub(super) fn parts(span: &Range<u64>, calls: u32) -> Parts {
     let packets_per_second = u64::from(calls) * 2 * u64::from(PACKETS_PER_SECOND);
     let length = (SLICE_PACKETS * 1_000 / packets_per_second).clamp(1, 10_000) * MILLISECOND;
-    let end = span.end;
-    span.clone().step_by(length as usize).map(move |start| start..end.min(start + length))
+    Parts { left: span.clone(), length }
 }
 
 impl Slice {
@@ -89,7 +105,7 @@ impl Slice {
     }
 
     /// The frames, in their order.
-    pub(super) fn frames(&self) -> impl Iterator<Item = (Timestamp, &[u8])> {
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (Timestamp, &[u8])> {
         self.order.iter().filter_map(|place| {
             let bytes = &self.groups.get(place.group as usize)?.bytes;
             let frame = bytes.get(place.offset as usize..(place.offset + place.length) as usize)?;

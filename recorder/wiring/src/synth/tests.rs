@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use base::{Encoding, Endpoint, Timestamp};
 use sha2::{Digest, Sha256};
 
+use super::slice::{self, Running};
 use super::*;
 
 /// One RTP packet as it is in the capture.

@@ -1,0 +1,306 @@
+//! Whether the recordings are what was said: of each call one, each sample of each side on its channel and nothing
+//! else there.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use base::recording::Recording;
+use rayon::prelude::*;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use store::{Catalog, Filter, Order};
+
+use super::sound::Listener;
+use crate::data_dir::DataDir;
+use crate::synth::{PACKET_SAMPLES, SideTruth, Studio, Truth};
+
+/// What is wrong that is told in words; the rest is counted.
+const TOLD_MAX: usize = 20;
+/// Microseconds of a sample at 8 kHz.
+const SAMPLE_NANOS: i64 = 125_000;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Checked {
+    /// Recordings of the calls.
+    pub(super) recordings: u64,
+    /// Bytes of all recordings' media, as stored.
+    pub(super) bytes: u64,
+    /// Calls of which every sample that was sent is there, at its place, and nothing else.
+    pub(super) exact: u64,
+    /// Calls of which packets are missing, and whose recordings say so.
+    pub(super) incomplete: u64,
+    /// Calls without a recording.
+    pub(super) missing: u64,
+    /// Recordings without signalling: of calls that were refused, or whose SIP was lost.
+    pub(super) without_signalling: u64,
+    /// Recordings that hold what nobody said, miss what they do not say, or belong to no call: never right.
+    pub(super) false_recordings: u64,
+    /// By how much the two sides are off against each other at worst, milliseconds.
+    pub(super) alignment_worst_ms: f64,
+    /// What is wrong, in words.
+    pub(super) findings: Vec<String>,
+}
+
+/// How one side came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SideFound {
+    /// At which sample of the channel its first packet begins.
+    place: Option<usize>,
+    /// Packets sent that are silence in the recording.
+    missing: u64,
+    /// Whether anything else than what was said is on the channel.
+    is_foreign: bool,
+}
+
+/// Compares a data folder with the truth about the calls.
+///
+/// # Errors
+/// The recordings cannot be read at all.
+pub(super) fn check(data: &DataDir, truths: &[Truth], studio: &Studio) -> Result<Checked> {
+    let Kept { of_calls, extra, without_signalling, bytes } = recordings(data, truths)?;
+    let listener = Listener::new(data.clone())?;
+    let each: Vec<_> = truths
+        .par_iter()
+        .map(|truth| match of_calls.get(truth.call_id.as_str()).map(Vec::as_slice) {
+            None | Some([]) => Verdict::Missing,
+            Some([one]) => judge(&listener, truth, one, studio),
+            Some(_) => Verdict::False("it has several recordings".into()),
+        })
+        .collect();
+    let recordings = of_calls.values().map(|these| these.len() as u64).sum();
+    let mut checked = Checked {
+        recordings,
+        bytes,
+        without_signalling,
+        false_recordings: extra,
+        ..Checked::default()
+    };
+    if extra > 0 {
+        checked.findings.push(format!("{extra} recordings belong to no call that was made"));
+    }
+    for (truth, verdict) in truths.iter().zip(each) {
+        checked.add(truth, verdict);
+    }
+    Ok(checked)
+}
+
+/// The recordings that are there.
+struct Kept {
+    of_calls: HashMap<String, Vec<Recording>>,
+    /// With signalling of no call that was made.
+    extra: u64,
+    without_signalling: u64,
+    bytes: u64,
+}
+
+fn recordings(data: &DataDir, truths: &[Truth]) -> Result<Kept> {
+    let of_calls = truths.iter().map(|truth| (truth.call_id.clone(), Vec::new())).collect();
+    let mut kept = Kept { of_calls, extra: 0, without_signalling: 0, bytes: 0 };
+    if !data.has_catalog()? {
+        return Ok(kept);
+    }
+    let catalog = Catalog::open_existing(&data.catalog()?)?;
+    catalog.each(&Filter::default(), Order::Earliest, None, |recording| {
+        kept.bytes += recording.media_files.iter().map(|file| file.size).sum::<u64>();
+        match recording.call_id.as_deref().map(|id| kept.of_calls.get_mut(id)) {
+            Some(Some(these)) => these.push(recording),
+            Some(None) => kept.extra += 1,
+            None => kept.without_signalling += 1,
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(kept)
+}
+
+enum Verdict {
+    Exact { off: i64 },
+    Incomplete(u64),
+    Missing,
+    False(String),
+}
+
+impl Checked {
+    fn add(&mut self, truth: &Truth, verdict: Verdict) {
+        let mut tell = |what: String| {
+            if self.findings.len() < TOLD_MAX {
+                self.findings.push(format!("call {} ({}): {what}", truth.call, truth.call_id));
+            }
+        };
+        match verdict {
+            Verdict::Exact { off } => {
+                self.exact += 1;
+                self.alignment_worst_ms =
+                    self.alignment_worst_ms.max(off.unsigned_abs() as f64 / 1e6);
+            }
+            Verdict::Incomplete(packets) => {
+                tell(format!("{packets} packets are missing, and the recording says so"));
+                self.incomplete += 1;
+            }
+            Verdict::Missing => {
+                tell("there is no recording".into());
+                self.missing += 1;
+            }
+            Verdict::False(what) => {
+                tell(what);
+                self.false_recordings += 1;
+            }
+        }
+    }
+}
+
+fn judge(listener: &Listener, truth: &Truth, recording: &Recording, studio: &Studio) -> Verdict {
+    let channels = match listener.hear(recording) {
+        Ok(channels) => channels,
+        Err(error) => return Verdict::False(format!("{error:#}")),
+    };
+    let mut found = truth
+        .sides
+        .iter()
+        .zip(&channels)
+        .map(|(side, channel)| compare(truth.call, side, channel, studio));
+    let (Some(caller), Some(callee)) = (found.next(), found.next()) else {
+        return Verdict::Missing;
+    };
+    if caller.is_foreign || callee.is_foreign {
+        return Verdict::False("there is something on a channel that its side did not say".into());
+    }
+    let missing = caller.missing + callee.missing;
+    let lost: u64 = truth.sides.iter().map(|side| side.lost.len() as u64).sum();
+    if missing > 0 {
+        return match recording.complete {
+            true => {
+                Verdict::False(format!("{missing} packets are missing, and it is called complete"))
+            }
+            false => Verdict::Incomplete(missing),
+        };
+    }
+    if recording.complete != (lost == 0) {
+        let says = if recording.complete { "complete" } else { "incomplete" };
+        return Verdict::False(format!("{lost} packets were lost on the way; it is called {says}"));
+    }
+    match (caller.place, callee.place) {
+        (Some(caller), Some(callee)) => {
+            let apart = (callee as i64 - caller as i64) * SAMPLE_NANOS;
+            Verdict::Exact { off: apart - truth.callee_offset_nanos }
+        }
+        _ => Verdict::False("a side is not heard at all".into()),
+    }
+}
+
+/// A channel holds what its side sent, whole and in one piece, or else packet by packet.
+fn compare(call: u32, truth: &SideTruth, channel: &[i16], studio: &Studio) -> SideFound {
+    let samples = truth.samples as usize;
+    let packet =
+        |index| studio.payload(call, truth.side, index).map(|code| truth.codec.decode(code));
+    let find = |index| {
+        let wanted = packet(index);
+        let at = channel.windows(PACKET_SAMPLES).position(|window| window == wanted)?;
+        at.checked_sub(index as usize * PACKET_SAMPLES)
+    };
+    let arrived = (0..truth.sent).filter(|index| truth.lost.binary_search(index).is_err());
+    // In an overload the first ones may be missing.
+    let Some(place) = arrived.clone().take(100).find_map(find) else {
+        let is_foreign = channel.iter().any(|sample| *sample != 0);
+        return SideFound { place: None, missing: arrived.count() as u64, is_foreign };
+    };
+    let (before, rest) = channel.split_at(place);
+    let (said, after) = rest.split_at(samples.min(rest.len()));
+    let is_silent = |part: &[i16]| part.iter().all(|sample| *sample == 0);
+    let mut found = SideFound {
+        place: Some(place),
+        missing: 0,
+        is_foreign: !is_silent(before) || !is_silent(after),
+    };
+    if said.len() == samples && sha256(said) == truth.pcm_sha256 {
+        return found;
+    }
+    let mut slots = said.chunks(PACKET_SAMPLES);
+    for index in 0..truth.sent {
+        let slot = slots.next().unwrap_or_default();
+        let is_lost = truth.lost.binary_search(&index).is_ok();
+        if is_silent(slot) {
+            found.missing += u64::from(!is_lost);
+        } else {
+            found.is_foreign |= is_lost || packet(index) != *slot;
+        }
+    }
+    found
+}
+
+/// Of samples of 16 bits, little-endian.
+fn sha256(samples: &[i16]) -> String {
+    let mut hash = Sha256::new();
+    for part in samples.chunks(4_096) {
+        let bytes: Vec<u8> = part.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::{Codecs, Making, Options, Slice};
+
+    fn calls() -> (Vec<Truth>, Studio) {
+        let options = Options { codec: Codecs::Pcmu, loss: 10.0, ..Options::of(2, 1) };
+        let mut making = Making::new(&options);
+        let mut slice = Slice::default();
+        while making.next(&mut slice) {}
+        making.finish()
+    }
+
+    /// What a recorder makes of a side, with silence around it.
+    fn channel(truth: &Truth, side: usize, studio: &Studio) -> Vec<i16> {
+        let side = &truth.sides[side];
+        let mut channel = vec![0; 77];
+        for index in 0..side.sent {
+            match side.lost.contains(&index) {
+                true => channel.extend([0; PACKET_SAMPLES]),
+                false => channel.extend(
+                    studio
+                        .payload(truth.call, side.side, index)
+                        .map(|code| side.codec.decode(code)),
+                ),
+            }
+        }
+        channel.extend([0; 33]);
+        channel
+    }
+
+    #[test]
+    fn a_channel_as_it_was_said_is_found_so_and_any_change_is_told() {
+        let (truths, studio) = calls();
+        for (truth, other) in [(&truths[0], &truths[1]), (&truths[1], &truths[0])] {
+            for side in 0..2 {
+                let as_said = channel(truth, side, &studio);
+                let judged =
+                    |channel: &[i16]| compare(truth.call, &truth.sides[side], channel, &studio);
+                let exact = SideFound { place: Some(77), missing: 0, is_foreign: false };
+                assert_eq!(judged(&as_said), exact);
+                let silenced = |from: usize| {
+                    let mut channel = as_said.clone();
+                    channel[from..from + PACKET_SAMPLES].fill(0);
+                    channel
+                };
+                // A packet that arrived: the first, and the last.
+                assert_eq!(judged(&silenced(77)).missing, 1);
+                assert_eq!(judged(&silenced(77)).place, Some(77));
+                let last = as_said.len() - 33 - PACKET_SAMPLES;
+                assert_eq!(judged(&silenced(last)), SideFound { missing: 1, ..exact });
+                for (at, sample) in [(0, 1), (77 + 500, 12_345), (as_said.len() - 1, -1)] {
+                    let mut channel = as_said.clone();
+                    channel[at] = sample;
+                    assert!(judged(&channel).is_foreign, "sample {at}");
+                }
+                let crossed = channel(other, side, &studio);
+                assert!(judged(&crossed).is_foreign);
+                assert!(judged(&channel(truth, 1 - side, &studio)).is_foreign);
+                assert_eq!(judged(&[]).place, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! `spanreel bench search`: the most calls at once of which nothing is lost, as RFC 2544 (26.1) finds throughput, and
+//! what happens beyond.
+//!
+//! The load is doubled until a trial fails, then halved in between until the two are near enough; the most must pass
+//! again with other calls. Then come loads above it. Time is bounded: what is not done in it is left out and said.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde::Serialize;
+
+use super::interrupt::Interrupt;
+use super::load::{start_spread, told};
+use super::report::Report;
+use super::trial::{self, Trial, Workload};
+use super::{Output, busy, is_root};
+use crate::clock;
+use crate::commands::Verdict;
+use crate::synth::Codecs;
+
+/// Arguments of `bench search`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  spanreel bench search --report /tmp/search.html\n  \
+                  spanreel bench search --data /var/lib/spanreel --minutes 20 --precision 2\n\n\
+                  Needs root, and a machine that does nothing else: it is loaded beyond what it carries.")]
+pub(crate) struct Search {
+    /// Calls at once to begin with.
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    from: u32,
+    /// Calls at once that are never exceeded.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    most: u32,
+    /// How long the parties of each call speak, at least.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// How near the load that passes and the one that fails are to be, percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
+    precision: u32,
+    /// How long the search may take.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    minutes: u64,
+    /// What they speak in.
+    #[arg(long, value_enum, default_value_t = Codecs::Mix)]
+    codec: Codecs,
+    /// Receive queues of the recorded interface, and so capture threads.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    queues: u32,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Loads beyond the most, percent of it.
+const OVERLOADS: [u32; 3] = [110, 130, 150];
+/// Calls are all up for so long at least.
+const PLATEAU_SECONDS: f64 = 5.0;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Found {
+    /// The most calls at once of which nothing was lost, in two trials; 0 if none passed.
+    pub(super) lossless_calls: u32,
+    /// The least that failed.
+    pub(super) failing_calls: Option<u32>,
+    /// What failed there.
+    pub(super) failures: Vec<String>,
+    /// What was left out for want of time.
+    pub(super) left_out: Vec<String>,
+    /// How long it took.
+    pub(super) seconds: f64,
+}
+
+/// Searches, prints, reports.
+///
+/// # Errors
+/// No root, or what keeps a load from being measured.
+pub(super) fn run(arguments: &Search) -> Result<Verdict> {
+    if !is_root() {
+        bail!(
+            "loads over a wire need root; without, `spanreel bench load --from-memory` measures the CPU"
+        );
+    }
+    let interrupt = Interrupt::new()?;
+    let began = clock::instant();
+    let deadline = began + Duration::from_secs(60 * arguments.minutes);
+    let measure = |calls, seed| {
+        let folder = trial::work_folder(arguments.output.data.as_deref())?;
+        let workload = arguments.workload(calls, seed);
+        trial::live(&workload, arguments.queues, folder.path(), &interrupt)
+    };
+    let mut steps = Steps::new(arguments, measure, deadline);
+    steps.double()?;
+    steps.halve()?;
+    steps.go_beyond()?;
+    let Steps { trials, mut found, .. } = steps;
+    found.seconds = began.elapsed().as_secs_f64();
+    let verdict = if found.lossless_calls > 0 { Verdict::Done } else { Verdict::Bad };
+    let text = in_words(&found, &trials);
+    let new = Report::new("search", arguments.output.data.as_deref())?;
+    arguments.output.give(&Report { trials, search: Some(found), ..new }, &text)?;
+    Ok(verdict)
+}
+
+impl Search {
+    fn workload(&self, calls: u32, seed: u64) -> Workload {
+        let spread = start_spread(calls);
+        let seconds = self.seconds.max((spread + PLATEAU_SECONDS).ceil() as u32);
+        Workload { calls, seconds, start_spread: spread, codec: self.codec, loss: 0.0, seed }
+    }
+}
+
+/// The trials so far.
+struct Steps<'a, M> {
+    arguments: &'a Search,
+    measure: M,
+    deadline: Instant,
+    /// The most that passed, and the least that failed.
+    passed: u32,
+    failed: Option<u32>,
+    /// How long the longest trial took.
+    longest: Duration,
+    trials: Vec<Trial>,
+    found: Found,
+}
+
+impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
+    fn new(arguments: &'a Search, measure: M, deadline: Instant) -> Self {
+        Self {
+            arguments,
+            measure,
+            deadline,
+            passed: 0,
+            failed: None,
+            longest: Duration::ZERO,
+            trials: Vec::new(),
+            found: Found::default(),
+        }
+    }
+
+    /// Whether there is time for so many more trials.
+    fn has_time_for(&self, trials: u32) -> bool {
+        clock::instant() + self.longest * trials <= self.deadline
+    }
+
+    /// Measures one load. True if it passed.
+    fn try_load(&mut self, calls: u32) -> Result<bool> {
+        let (began, seed) = (clock::instant(), self.trials.len() as u64 + 1);
+        let trial = (self.measure)(calls, seed)?;
+        self.longest = self.longest.max(began.elapsed());
+        let passed = trial.is_passed();
+        let outcome = if passed { "passed".into() } else { trial.failures.join("; ") };
+        if std::io::stderr().is_terminal() {
+            crate::output::say(format_args!("{calls} calls: {outcome}"));
+        }
+        self.trials.push(trial);
+        Ok(passed)
+    }
+
+    /// Measures one load between the bounds, or above the lower one, and moves a bound there.
+    fn step(&mut self, calls: u32) -> Result<()> {
+        if self.try_load(calls)? {
+            self.passed = self.passed.max(calls);
+        } else {
+            self.failed = Some(self.failed.map_or(calls, |failed| failed.min(calls)));
+        }
+        Ok(())
+    }
+
+    fn double(&mut self) -> Result<()> {
+        let most = self.arguments.most;
+        let mut calls = self.arguments.from.min(most);
+        while self.failed.is_none() && self.passed < most {
+            if !self.has_time_for(2) {
+                self.leave_out("larger loads than the largest that passed");
+                return Ok(());
+            }
+            self.step(calls)?;
+            calls = calls.saturating_mul(2).min(most);
+        }
+        Ok(())
+    }
+
+    /// The most must pass twice; of one that does not, the bounds begin anew below it.
+    fn halve(&mut self) -> Result<()> {
+        let beyond = OVERLOADS.len() as u32 * 2;
+        loop {
+            while let Some(calls) = self.middle() {
+                if !self.has_time_for(beyond + 2) {
+                    self.leave_out("loads between the most that passed and the least that failed");
+                    break;
+                }
+                self.step(calls)?;
+            }
+            if self.passed == 0 || !self.has_time_for(2) {
+                break;
+            }
+            let again = self.passed;
+            if self.try_load(again)? {
+                break;
+            }
+            self.failed = Some(again);
+            let lower = self.trials.iter().filter(|it| it.is_passed() && it.workload.calls < again);
+            self.passed = lower.map(|it| it.workload.calls).max().unwrap_or(0);
+        }
+        self.found.lossless_calls = self.passed;
+        self.found.failing_calls = self.failed;
+        let failing = self.trials.iter().filter(|it| Some(it.workload.calls) == self.failed);
+        let failures = failing.flat_map(|it| it.failures.iter().cloned());
+        self.found.failures = failures.collect();
+        Ok(())
+    }
+
+    /// Halfway between the bounds, unless they are near enough.
+    fn middle(&self) -> Option<u32> {
+        let failed = self.failed?;
+        let apart = failed.saturating_sub(self.passed);
+        let near = (failed / 100 * self.arguments.precision).max(1);
+        (apart > near).then(|| self.passed + apart / 2)
+    }
+
+    /// Loads above the most, whether they pass or not.
+    fn go_beyond(&mut self) -> Result<()> {
+        for percent in OVERLOADS {
+            let calls = self.passed.saturating_mul(percent) / 100;
+            if calls == 0 || !self.has_time_for(1) {
+                self.leave_out(&format!("the load of {percent} %"));
+                continue;
+            }
+            self.try_load(calls)?;
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, what: &str) {
+        self.found.left_out.push(what.to_owned());
+    }
+}
+
+fn in_words(found: &Found, trials: &[Trial]) -> String {
+    let mut text =
+        String::from(" calls  exact  refused  incomplete  wrong  dropped  calls/CPU  verdict\n");
+    for trial in trials {
+        let dropped: u64 = trial.drops.values().sum();
+        let verdict =
+            if trial.is_passed() { "passed".to_owned() } else { trial.failures.join("; ") };
+        text += &format!(
+            "{:>6} {:>6} {:>8} {:>11} {:>6} {dropped:>8} {:>10.0}  {verdict}\n",
+            trial.workload.calls,
+            trial.checked.exact,
+            trial.refused,
+            trial.checked.incomplete,
+            trial.checked.false_recordings,
+            trial.calls_per_core(),
+        );
+    }
+    let best = trials
+        .iter()
+        .filter(|it| it.is_passed() && it.workload.calls == found.lossless_calls)
+        .max_by(|a, b| a.load_average.total_cmp(&b.load_average));
+    best.iter().for_each(|best| text += &format!("\n{}\n", told(best)));
+    let seconds = found.seconds;
+    text += &match found.lossless_calls {
+        0 => "\nNO LOAD PASSED".to_owned(),
+        most => format!("\n{most} calls at once without any loss, in {seconds:.0} s"),
+    };
+    if let Some(failing) = found.failing_calls {
+        text += &format!("; {failing} fail: {}", found.failures.join("; "));
+    }
+    for left in &found.left_out {
+        text += &format!("\nleft out for want of time: {left}");
+    }
+    let load = trials.iter().map(|it| it.load_average).fold(0.0, f64::max);
+    text + &format!("\nmachine: {}", busy(load))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(from: u32, most: u32) -> Search {
+        Search {
+            from,
+            most,
+            seconds: 1,
+            precision: 5,
+            minutes: 1,
+            codec: Codecs::Mix,
+            queues: 1,
+            output: Output { data: None, report: None, json: false },
+        }
+    }
+
+    /// A machine that carries so many calls, except in its first trial of exactly that many or more if it `stumbles`.
+    fn searched(from: u32, most: u32, carries: u32, stumbles_at: Option<u32>) -> (Found, Vec<u32>) {
+        let arguments = search(from, most);
+        let mut seen = Vec::new();
+        let measure = |calls: u32, seed| {
+            let again = seen.contains(&calls);
+            seen.push(calls);
+            let fails = calls > carries || (stumbles_at == Some(calls) && again);
+            let failures = if fails { vec!["it dropped".to_owned()] } else { Vec::new() };
+            Ok(Trial::made_up(arguments.workload(calls, seed), failures))
+        };
+        let mut steps =
+            Steps::new(&arguments, measure, clock::instant() + Duration::from_secs(3_600));
+        steps.double().unwrap();
+        steps.halve().unwrap();
+        steps.go_beyond().unwrap();
+        let found = steps.found;
+        (found, seen)
+    }
+
+    #[test]
+    fn the_most_is_found_to_the_precision_and_the_step_after_it_fails() {
+        for carries in [40, 99, 100, 1_234, 7_777] {
+            let (found, seen) = searched(100, 100_000, carries, None);
+            assert!(found.lossless_calls <= carries, "{found:?}");
+            assert!(
+                found.lossless_calls as f64 >= carries as f64 * 0.94 - 1.0,
+                "{carries}: {found:?}"
+            );
+            let failing = found.failing_calls.unwrap();
+            assert!(
+                failing > carries && failing as f64 <= carries as f64 * 1.06 + 2.0,
+                "{found:?}"
+            );
+            assert_eq!(found.failures, ["it dropped"]);
+            assert_eq!(seen.iter().filter(|it| **it == found.lossless_calls).count(), 2);
+            let beyond: Vec<_> = OVERLOADS.map(|it| found.lossless_calls * it / 100).to_vec();
+            assert!(seen.ends_with(&beyond), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_load_that_passes_only_once_is_not_the_most() {
+        let (steady, _) = searched(100, 100_000, 1_234, None);
+        let (found, _) = searched(100, 100_000, 1_234, Some(steady.lossless_calls));
+        assert!(found.lossless_calls < steady.lossless_calls, "{found:?}");
+        assert!(found.lossless_calls > 1_000, "{found:?}");
+    }
+
+    #[test]
+    fn a_machine_that_carries_all_that_may_be_tried_has_no_failing_load() {
+        let (found, seen) = searched(100, 1_000, 5_000, None);
+        assert_eq!((found.lossless_calls, found.failing_calls), (1_000, None));
+        assert_eq!(seen[..5], [100, 200, 400, 800, 1_000]);
+    }
+}

@@ -119,6 +119,9 @@ pub(crate) struct Run {
     /// Do not keep audio whose signalling was not seen.
     #[arg(long)]
     pub(crate) drop_unclaimed: bool,
+    /// Serve the pages there, by a process of its own; 0.0.0.0:8443, for example.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) web: Option<SocketAddr>,
     /// Write the ledger to the log so often.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) stats_every: Option<u64>,
@@ -207,6 +210,12 @@ pub(crate) struct Web {
     /// Certificates (PEM) of the authorities that its certificate must come from [default: the system's].
     #[arg(long, value_name = "FILE", requires = "postgres")]
     pub(crate) postgres_ca: Option<PathBuf>,
+    /// Start the server again when it ends.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// The process that this one belongs to, and ends with: `run` says so.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) parent: Option<u32>,
 }
 
 /// Arguments of `alarms`.

@@ -3,6 +3,8 @@
 //! Every key is in [`KEYS`], which docs/CONFIGURATION.md repeats (a test compares them). A key that is not there
 //! is an error that names the nearest one that is.
 
+mod keys;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -11,9 +13,11 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use self::keys::KEYS;
 use crate::alarms;
 use crate::catalog_place;
 use crate::disk_watch::Mark;
+use crate::web_settings;
 
 /// Where an appliance keeps everything, unless told otherwise.
 pub(crate) const DATA_DIR: &str = "/var/lib/spanreel";
@@ -22,201 +26,6 @@ pub(crate) const MEDIA_FILE_MINUTES: u32 = 30;
 const MEDIA_FILE_MINUTES_MAX: u32 = 1_440;
 /// Capture cores are numbered by a byte.
 const QUEUES_MAX: u32 = 256;
-
-/// Key, default, meaning, and whether SIGHUP changes it.
-pub(crate) const KEYS: &[(&str, &str, &str, bool)] = &[
-    (
-        "interface",
-        "none; must be given",
-        "The interface that the mirrored traffic comes in on.",
-        false,
-    ),
-    (
-        "mode",
-        "\"auto\"",
-        "How frames are taken: \"xdp\", \"packet\" (TPACKET_V3), or \"auto\": XDP where the driver has it and the interface is a mirror port.",
-        false,
-    ),
-    (
-        "role",
-        "\"span\"",
-        "\"span\": the interface is a mirror port, nothing else uses it. \"shared\": the host's own traffic too; all of it goes on untouched. XDP sees only what comes in, so that \"shared\" with mode \"xdp\" records one direction of the host's own calls.",
-        false,
-    ),
-    (
-        "queues",
-        "all",
-        "Capture threads: receive queues that are drained (XDP), or packet sockets that share the traffic.",
-        false,
-    ),
-    (
-        "cores",
-        "[]",
-        "CPUs that the capture threads are kept on, one each, in this order; empty: wherever the system puts them.",
-        false,
-    ),
-    (
-        "busy_poll",
-        "false",
-        "Whether the capture threads poll the card themselves (XDP), without a pause: least delay, but each takes a whole CPU, which `cores` should name. Setting the interface's napi_defer_hard_irqs to 2 and gro_flush_timeout to 200000 (in /sys/class/net) also keeps its interrupts back.",
-        false,
-    ),
-    (
-        "signalling_ports",
-        "[5060]",
-        "Ports whose packets the XDP program takes as SIP whatever they look like: numbers, or ranges such as \"5060-5080\". What looks like SIP is taken on any port.",
-        true,
-    ),
-    ("data", "\"/var/lib/spanreel\"", "The data folder.", false),
-    (
-        "recordings",
-        "the data folder's recordings/",
-        "Where recordings go, if not into the data folder: another file system, or a network's. While it cannot be written, they wait in the data folder's spool/.",
-        false,
-    ),
-    (
-        "journal_second",
-        "none",
-        "A folder on another disk, where the journal goes on while the data folder's disk fails; back after a restart. It must be writable for the service (ReadWritePaths).",
-        false,
-    ),
-    (
-        "disk_low",
-        "\"10 %\"",
-        "Free space, in % or MiB, GiB, TiB, below which the alarm disk_low rises.",
-        false,
-    ),
-    (
-        "disk_critical",
-        "\"2 GiB\"",
-        "Free space of the data folder below which new calls are refused, so that those that are up can be recorded and finished; room for what the journal holds is kept besides. A size counts as at most a fifth of the disk.",
-        false,
-    ),
-    (
-        "certificates",
-        "[]",
-        "Certificates (PEM files) that recordings are sealed for; empty: keys/recording.crt of the data folder, which is made if it is not there.",
-        true,
-    ),
-    ("seal", "true", "Whether recordings are encrypted. Those that are not say so.", false),
-    ("mono", "false", "One mixed channel instead of caller left, callee right.", false),
-    (
-        "media_file_minutes",
-        "30",
-        "Longest media file, 1 to 1440 minutes; a longer call becomes several.",
-        false,
-    ),
-    (
-        "keep_unclaimed",
-        "true",
-        "Whether audio whose signalling was not seen is kept as a call without signalling.",
-        true,
-    ),
-    (
-        "stats_every_seconds",
-        "0",
-        "How often the ledger is written to the log; 0: only at the end and on SIGUSR1.",
-        true,
-    ),
-    (
-        "catalog.postgres",
-        "none",
-        "The catalog is in this PostgreSQL database instead of the data folder's catalog.db, with what people say of recordings: \"postgres://user@host:5432/database\". Several nodes can share one. The way there is encrypted; \"postgres:///database?host=/run/postgresql\" goes over a Unix socket. `spanreel list --rebuild` enters what was recorded before.",
-        false,
-    ),
-    (
-        "catalog.password_file",
-        "none",
-        "A file whose first line is the password of catalog.postgres.",
-        false,
-    ),
-    (
-        "catalog.ca",
-        "the system's",
-        "Certificates (PEM) of the authorities that the database server's certificate must come from.",
-        false,
-    ),
-    ("alarms.log", "true", "Whether alarms go to the log.", true),
-    (
-        "alarms.json",
-        "none",
-        "A file to which each alarm that rises or clears is appended as a JSON object a line; \"-\": standard error.",
-        true,
-    ),
-    (
-        "alarms.syslog",
-        "none",
-        "A syslog receiver: \"udp://host:514\", \"tcp://host:601\" or \"tls://host:6514\".",
-        true,
-    ),
-    (
-        "alarms.syslog_facility",
-        "\"daemon\"",
-        "The syslog facility: \"user\", \"daemon\", or \"local0\" to \"local7\".",
-        true,
-    ),
-    (
-        "alarms.syslog_ca",
-        "the system's",
-        "Certificates (PEM) of the authorities that the receiver's certificate must come from (tls).",
-        true,
-    ),
-    (
-        "alarms.syslog_certificate",
-        "none",
-        "Our own certificate (PEM), for a receiver that asks for one (tls).",
-        true,
-    ),
-    ("alarms.syslog_key", "none", "The private key (PEM) of syslog_certificate.", true),
-    (
-        "alarms.webhook",
-        "none",
-        "An https:// URL that each alarm is POSTed to as JSON; http:// only to this machine itself.",
-        true,
-    ),
-    (
-        "alarms.webhook_ca",
-        "the system's",
-        "Certificates (PEM) of the authorities that the webhook's certificate must come from.",
-        true,
-    ),
-    (
-        "alarms.webhook_secret",
-        "none",
-        "A file with a secret of at least 16 bytes; requests are then signed with it (HMAC-SHA256).",
-        true,
-    ),
-    (
-        "alarms.duplicates_percent",
-        "5",
-        "From which share of packets that come more than once the alarm duplicates rises.",
-        true,
-    ),
-    (
-        "alarms.incomplete_percent",
-        "10",
-        "From which share of recordings that lack something the alarm recordings_incomplete rises.",
-        true,
-    ),
-    (
-        "alarms.undecryptable_percent",
-        "10",
-        "From which share of recordings with encrypted media the alarm undecryptable rises.",
-        true,
-    ),
-    (
-        "alarms.worker_percent",
-        "85",
-        "From which load of a capture thread the alarm worker_busy rises.",
-        true,
-    ),
-    (
-        "alarms.retention_days",
-        "0",
-        "For how many days recordings are kept; the alarm retention_short compares it with how long the disk lasts. 0: not known.",
-        true,
-    ),
-];
 
 /// How frames are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -265,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) keep_unclaimed: bool,
     pub(crate) stats_every_seconds: u64,
     pub(crate) catalog: catalog_place::Settings,
+    /// No pages without it.
+    pub(crate) web: Option<web_settings::Settings>,
     pub(crate) alarms: alarms::Settings,
 }
 
@@ -290,6 +101,7 @@ impl Default for Config {
             keep_unclaimed: true,
             stats_every_seconds: 0,
             catalog: catalog_place::Settings::default(),
+            web: None,
             alarms: alarms::Settings::default(),
         }
     }
@@ -342,12 +154,16 @@ impl Config {
             bail!("seal is false, yet there are certificates: either goes without the other");
         }
         self.catalog.check()?;
+        self.web.as_ref().map_or(Ok(()), web_settings::Settings::check)?;
         self.alarms.check()
     }
 
     /// The keys whose values differ, and that only a restart changes.
     pub(crate) fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let differs = |key: &str| match key {
+            key if key.starts_with("web.") => {
+                web_settings::differ(self.web.as_ref(), new.web.as_ref(), key)
+            }
             "interface" => self.interface != new.interface,
             "mode" => self.mode != new.mode,
             "role" => self.role != new.role,
@@ -514,6 +330,22 @@ mod tests {
         assert!(error.contains("`zzz`; the keys are log, json, syslog, "), "{error}");
         let error = Config::parse("[alarms]\nsyslog = \"log:514\"\n").unwrap_err().to_string();
         assert!(error.starts_with("line 2: ") && error.contains("tls://host:6514"), "{error}");
+    }
+
+    #[test]
+    fn pages_are_served_if_there_is_a_table_for_them() {
+        let web = |text: &str| Config::parse(text).and_then(|it| it.check().map(|()| it.web));
+        assert_eq!(web("interface=\"e\"").unwrap(), None);
+        let given = web("interface=\"e\"\n[web]\n").unwrap().unwrap();
+        assert_eq!(given.listen.to_string(), "0.0.0.0:8443");
+        let refused =
+            |text: &str| web(&format!("interface=\"e\"\n[web]\n{text}")).unwrap_err().to_string();
+        assert!(refused("key = \"x\"").contains("go together"));
+        assert!(refused("url = \"http://x\"").contains("https://"));
+        assert!(refused("redirect = \"0.0.0.0:8443\"").contains("another"));
+        assert!(refused("lisen = \"x\"").contains("did you mean `listen`?"));
+        let new = Config { web: Some(web_settings::Settings::default()), ..Config::default() };
+        assert_eq!(Config::default().needs_restart(&new), ["web.listen"]);
     }
 
     #[test]

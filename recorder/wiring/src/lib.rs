@@ -29,6 +29,7 @@ mod replay;
 mod sealed;
 pub mod synth;
 mod wall_clock;
+mod web_settings;
 pub mod worker;
 
 pub use self::live::machine;

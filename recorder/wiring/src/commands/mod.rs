@@ -2,6 +2,7 @@
 
 mod alarms;
 mod export;
+mod keep;
 mod keys;
 mod list;
 mod play;

@@ -53,6 +53,9 @@ fn over(mut config: Config, arguments: &Arguments) -> Config {
     replace_list(&mut config.signalling_ports, &arguments.signalling_ports);
     replace_list(&mut config.certificates, &arguments.certificates);
     config.queues = arguments.queues.or(config.queues);
+    if let Some(listen) = arguments.web {
+        config.web.get_or_insert_default().listen = listen;
+    }
     config.seal &= !arguments.no_seal;
     config.mono |= arguments.mono;
     config.keep_unclaimed &= !arguments.drop_unclaimed;

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use web::app::{App, Settings};
 use web::server::{Server, ServerCertificate};
 
-use super::Verdict;
+use super::{Verdict, keep};
 use crate::cli::Web as Arguments;
 use crate::data_dir::{self, DataDir, Pair};
 use crate::{clock, output};
@@ -25,6 +25,12 @@ const DRIVERS: usize = 2;
 const WAITERS_MAX: usize = 64;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
+    if let Some(parent) = arguments.parent {
+        keep::belong_to(parent, arguments)?;
+    }
+    if arguments.keep {
+        return keep::run();
+    }
     let data = DataDir::open(&arguments.data.dir)?;
     let settings = settings(arguments, &data)?;
     let (key, url) = (settings.recording_key.is_some(), settings.url.clone());

@@ -195,7 +195,7 @@ pub(super) fn keep_secrets() {
 /// Gives up all power that is not needed any more. Says in the log what could not be given up.
 pub(super) fn confine(data: &Path) {
     for (what, result) in [
-        ("privileges are kept", drop_privileges(data)),
+        ("privileges are kept", drop_privileges(data, KEPT)),
         ("every system call stays allowed", forbid_calls()),
     ] {
         if let Err(error) = result {
@@ -204,11 +204,19 @@ pub(super) fn confine(data: &Path) {
     }
 }
 
+/// Gives up every privilege but that to listen on a low port: for the process that serves the pages.
+///
+/// # Errors
+/// They are kept.
+pub(crate) fn without_privileges(data: &Path) -> Result<()> {
+    drop_privileges(data, CapabilitySet::NET_BIND_SERVICE)
+}
+
 /// For this thread and those that it starts.
-fn drop_privileges(data: &Path) -> Result<()> {
+fn drop_privileges(data: &Path, needed: CapabilitySet) -> Result<()> {
     rustix::thread::set_no_new_privs(true).context("cannot forbid new privileges")?;
     let have = rustix::thread::capabilities(None).context("cannot ask for the capabilities")?;
-    let mut kept = have.permitted.intersection(KEPT);
+    let mut kept = have.permitted.intersection(needed);
     // Without this, root may only write what root owns.
     let owner = std::fs::metadata(data).map(|data| data.uid()).unwrap_or_default();
     if owner != rustix::process::geteuid().as_raw() {

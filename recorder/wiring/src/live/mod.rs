@@ -38,6 +38,7 @@ use base::Timestamp;
 use capture::nic::{Link, LinkState};
 use journal::{JournalState, Recovered};
 
+pub(crate) use self::confine::without_privileges;
 pub(crate) use self::ledger::LiveLedger;
 
 use self::cores::{Handle, LiveCores};
@@ -110,6 +111,9 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let (port, taps) = Port::open(config)?;
     crate::output::say(format_args!("spanreel: recording {}: {}", port.name, port.way));
     // Without a window, calls are recorded all the same.
+    if let Err(error) = window::start_pages(config) {
+        tracing::error!("{error:#}");
+    }
     let door = Door::open(&config.data).inspect_err(|error| tracing::error!("{error:#}")).ok();
     confine::confine(&config.data);
     place.start(&board)?;

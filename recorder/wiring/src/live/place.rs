@@ -137,6 +137,7 @@ impl Place {
         Some(Sources {
             node: node_name(),
             build: format!("spanreel {}", env!("CARGO_PKG_VERSION")),
+            catalog: if config.catalog.postgres.is_some() { "PostgreSQL" } else { "SQLite" },
             cpus: config.cores.clone(),
             certificates: watched::certificates(config, &self.data),
             board,

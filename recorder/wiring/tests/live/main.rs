@@ -25,4 +25,5 @@ mod sipp;
 mod soak;
 mod storage;
 mod switch;
+mod window;
 mod wire;

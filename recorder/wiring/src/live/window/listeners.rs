@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use base::limits::LISTENERS_MAX;
-use base::{Formats, Side};
+use base::{Formats, Side, Timestamp};
 use dialog::CallKey;
 use hashbrown::HashMap;
 use web::link::wire;
 
-use super::mixer::{Mixer, Source};
+use super::mixer::{LASTING, Mixer, Source};
 use super::shared::Shared;
 use crate::clock;
 use crate::engine::{FlowRef, Voice};
@@ -27,6 +27,8 @@ struct Tap {
     listeners: Vec<Listener>,
     mixer: Mixer,
     voices: Vec<(Source, Side, Formats)>,
+    /// The call is over; until then what is on its way is heard.
+    over: Option<Timestamp>,
 }
 
 /// All of them.
@@ -73,8 +75,13 @@ impl Ears {
             listeners: Vec::new(),
             mixer: Mixer::new(clock::capture_time()),
             voices: Vec::new(),
+            over: None,
         };
-        self.taps.entry(call).or_insert_with(new).listeners.push(listener);
+        let tap = self.taps.entry(call).or_insert_with(new);
+        if tap.over.is_some() {
+            return Err("unknown");
+        }
+        tap.listeners.push(listener);
         Ok(())
     }
 
@@ -105,17 +112,26 @@ impl Ears {
         self.route();
     }
 
-    /// A call is over. Gives those who listened.
-    pub(super) fn call_is_over(&mut self, call: CallKey) -> Vec<Listener> {
-        let Some(tap) = self.taps.remove(&call) else { return Vec::new() };
-        self.tell_over(call);
-        tap.listeners
+    /// A call is over: what is on its way is still heard.
+    pub(super) fn call_is_over(&mut self, call: CallKey) {
+        if let Some(tap) = self.taps.get_mut(&call) {
+            tap.over.get_or_insert(clock::capture_time().plus(LASTING));
+        }
     }
 
     /// Nobody listens any more. Gives those who did.
     pub(super) fn end_all(&mut self) -> Vec<Listener> {
         let calls: Vec<_> = self.taps.keys().copied().collect();
-        calls.into_iter().flat_map(|call| self.call_is_over(call)).collect()
+        self.end(&calls)
+    }
+
+    fn end(&mut self, calls: &[CallKey]) -> Vec<Listener> {
+        let mut listened = Vec::new();
+        for call in calls {
+            listened.extend(self.taps.remove(call).into_iter().flat_map(|tap| tap.listeners));
+            self.tell_over(*call);
+        }
+        listened
     }
 
     /// Where the voices of a call are.
@@ -138,8 +154,8 @@ impl Ears {
         }
     }
 
-    /// Takes what the cores copied, and gives what is due to who listens.
-    pub(super) fn turn(&mut self, mut give: impl FnMut(Listener, &[u8])) {
+    /// Takes what the cores copied, and gives what is due to who listens. Those come back whose call is over.
+    pub(super) fn turn(&mut self, mut give: impl FnMut(Listener, &[u8])) -> Vec<Listener> {
         let shared = Arc::clone(&self.shared);
         for (core, lines) in (0..=u8::MAX).zip(&shared.lines) {
             while let Some(packet) = lines.overheard.pop() {
@@ -156,6 +172,9 @@ impl Ears {
                 }
             }
         }
+        let over = self.taps.iter().filter(|(_, tap)| tap.over.is_some_and(|over| now >= over));
+        let over: Vec<_> = over.map(|(call, _)| *call).collect();
+        self.end(&over)
     }
 
     fn packet(&mut self, core: u8, packet: &Overheard) {

@@ -21,6 +21,8 @@ const SAMPLE_NANOS: u64 = 125_000;
 pub(super) const BLOCK: usize = 320;
 /// How long a packet may be on its way to be in its block.
 const DELAY: Duration = Duration::from_millis(80);
+/// So long after it came, everything has been heard: the delay, and what is left of two blocks.
+pub(super) const LASTING: Duration = Duration::from_millis(160);
 /// Samples of each side that are kept at once: a second and a bit, as a power of two.
 const RING: usize = 8_192;
 /// A stream that has not come for so long is no longer the side's.

@@ -16,6 +16,7 @@ mod calls;
 mod ears;
 mod listeners;
 mod mixer;
+mod pages;
 mod peer;
 mod report;
 mod serve;
@@ -34,6 +35,7 @@ use web::link::SOCKET_NAME;
 use web::link::status::LiveCall;
 
 use self::ears::Ears;
+pub(super) use self::pages::start as start_pages;
 pub(super) use self::report::Sources;
 use self::serve::Server;
 use self::shared::News;

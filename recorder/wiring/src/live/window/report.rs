@@ -39,6 +39,8 @@ const LATENCY_OVER: Duration = Duration::from_secs(60);
 pub(in crate::live) struct Sources {
     pub(in crate::live) node: String,
     pub(in crate::live) build: String,
+    /// Which database the catalog is in.
+    pub(in crate::live) catalog: &'static str,
     /// CPUs of the capture threads, as far as they are kept on one.
     pub(in crate::live) cpus: Vec<usize>,
     pub(in crate::live) certificates: Vec<Certificate>,
@@ -132,7 +134,7 @@ impl Reporter {
             },
             disks,
             catalog: Part {
-                kind: "SQLite".into(),
+                kind: self.sources.catalog.into(),
                 trouble: self.sources.board.holds(AlarmId::CatalogDown),
             },
             clock: self.clock(),

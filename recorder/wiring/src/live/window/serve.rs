@@ -95,7 +95,9 @@ impl Server {
         self.answer();
         self.take_snapshot();
         let Self { ears, peers, .. } = self;
-        ears.turn(|listener, frame| offer(peers, listener, frame));
+        for listener in ears.turn(|listener, frame| offer(peers, listener, frame)) {
+            self.tell_ended(listener, "ended");
+        }
         self.send();
     }
 
@@ -137,9 +139,7 @@ impl Server {
         if let Some(news) = self.calls.gone(key) {
             self.tell_news(news);
         }
-        for listener in self.ears.call_is_over(key) {
-            self.tell_ended(listener, "ended");
-        }
+        self.ears.call_is_over(key);
     }
 
     /// Calls whose end was among the news that were lost.

@@ -7,8 +7,18 @@ use anyhow::{Result, anyhow};
 use crate::shell::{self, cargo, has};
 
 /// The fuzz targets, one for each parser (`tests/fuzz`).
-const FUZZ_TARGETS: [&str; 8] =
-    ["capture_file", "frame", "sip", "sdp", "rtp", "segment", "arena", "envelope"];
+const FUZZ_TARGETS: [&str; 10] = [
+    "capture_file",
+    "frame",
+    "sip",
+    "sdp",
+    "rtp",
+    "segment",
+    "arena",
+    "envelope",
+    "playback",
+    "range",
+];
 /// How long each runs within the tests: enough to see that it works, not to find much.
 const FUZZ_SECONDS: u64 = 5;
 /// What `cargo fuzz` compiles with, as far as stable Rust takes it: coverage counters, no sanitizer.

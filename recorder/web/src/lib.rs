@@ -31,6 +31,6 @@ pub mod link;
 pub mod problem;
 
 mod live;
-pub mod media;
+mod media;
 mod recordings;
 pub mod server;

@@ -23,7 +23,7 @@ mod evidence;
 mod files;
 mod gate;
 mod player;
-pub mod range;
+mod range;
 mod send;
 mod shares;
 mod shelf;

@@ -5,7 +5,7 @@
 
 /// What of a content is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// All of it.
     Whole,
     /// From the first byte on, up to but not including the second place. Never empty, never beyond the end.
@@ -16,7 +16,7 @@ pub enum Wanted {
 
 /// Reads a `Range` header, of a content of `length` bytes.
 #[must_use]
-pub fn wanted(header: &str, length: u64) -> Wanted {
+pub(crate) fn wanted(header: &str, length: u64) -> Wanted {
     match range(header) {
         Some((Some(first), _)) if first >= length => Wanted::Nothing,
         Some((Some(first), last)) => {

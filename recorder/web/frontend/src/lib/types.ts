@@ -305,8 +305,10 @@ export interface SharedRecording {
   callee: string;
   startTime: string;
   duration: number;
+  channels: number;
   peaks: number[];
   sharedBy: string;
+  sharedOn: string;
   expires: string;
   key: string;
 }

@@ -157,3 +157,23 @@ fn play_gives_the_same_samples_as_wav() {
     program("flac", &["--decode", "--silent", "--force", "-o", text(&decoded), text(&flac)]).ok();
     assert!(read(&wav)[44..] == read(&decoded)[44..]);
 }
+
+/// As FLAC it is the stored file; one side alone is its channel; Opus is Opus.
+#[test]
+fn play_writes_other_formats_and_each_side_alone() {
+    let (data, list) = recordings();
+    let id = list[0].id.to_string();
+    let play = |name: &str, more: &[&str]| {
+        let to = data.path().join(name);
+        data.run(&[&["play", &id, "--to", text(&to)], more].concat()).ok();
+        read(&to)
+    };
+    assert!(play("all.flac", &[]) == read(&data.export(&list[0]).join("audio.flac")));
+    let both = play("both.wav", &[]);
+    let sides = [play("a.wav", &["--side", "caller"]), play("b.wav", &["--side", "callee"])];
+    for (at, side) in sides.iter().enumerate() {
+        let alone = both[44..].chunks(4).flat_map(|pair| &pair[2 * at..2 * at + 2]);
+        assert!(side[44..].iter().eq(alone));
+    }
+    assert!(play("small.opus", &[]).starts_with(b"OggS"));
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::Timestamp;
+use base::recording::Direction;
 use capture::pace::Rate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -264,6 +265,18 @@ pub(crate) struct List {
     /// Only calls of which something is missing.
     #[arg(long)]
     pub(crate) incomplete: bool,
+    /// Calls that went this way: inbound, outbound, internal or unknown.
+    #[arg(long, value_name = "WAY", value_parser = direction)]
+    pub(crate) direction: Option<Direction>,
+    /// Calls of which a stream has this mean opinion score or a lower one.
+    #[arg(long, value_name = "MOS")]
+    pub(crate) max_mos: Option<f64>,
+    /// Calls with this label; may be repeated: with all of them.
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
+    /// Only calls under non-deletion.
+    #[arg(long)]
+    pub(crate) held: bool,
     /// At most this many.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
@@ -432,6 +445,13 @@ fn web_url(text: &str) -> Result<String, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse::<f64>().map_err(|_| "seconds are a number, such as 90 or 0.5")?;
     Duration::try_from_secs_f64(number).map_err(|e| e.to_string())
+}
+
+/// A direction as the API names it.
+fn direction(text: &str) -> Result<Direction, String> {
+    let all = [Direction::Inbound, Direction::Outbound, Direction::Internal, Direction::Unknown];
+    let named = all.into_iter().find(|direction| direction.name() == text);
+    named.ok_or_else(|| format!("there are {}", all.map(Direction::name).join(", ")))
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {

@@ -272,3 +272,27 @@ fn searches_need_the_right_and_are_in_the_audit_log_with_their_filter() {
         assert_eq!(last.detail, json!({ "party": "104", "label": ["x"], "order": "latest" }));
     });
 }
+
+#[test]
+fn the_description_has_the_limits_that_hold() {
+    use base::limits;
+    let api = web::server::description();
+    let schemas = &api["components"]["schemas"];
+    let limit = |value: &Value| value.as_u64().unwrap() as usize;
+    assert_eq!(limit(&schemas["Label"]["maxLength"]), limits::LABEL_CHARACTERS_MAX);
+    let value = &schemas["MetadataValue"]["maxLength"];
+    assert_eq!(limit(value), limits::METADATA_VALUE_CHARACTERS_MAX);
+    let reason = &schemas["HoldReason"]["properties"]["reason"]["maxLength"];
+    assert_eq!(limit(reason), limits::HOLD_REASON_CHARACTERS_MAX);
+    let search = &schemas["NewSearch"]["properties"];
+    assert_eq!(limit(&search["name"]["maxLength"]), limits::SAVED_SEARCH_NAME_CHARACTERS_MAX);
+    assert_eq!(limit(&search["query"]["maxLength"]), limits::SAVED_QUERY_BYTES_MAX);
+    assert_eq!(limit(&search["columns"]["maxItems"]), limits::SAVED_COLUMNS_MAX);
+    let keys = api["paths"]["/api/v2/recordings"]["get"]["parameters"].as_array().unwrap();
+    let key = |name: &str| &keys.iter().find(|key| key["name"] == name).unwrap()["schema"];
+    assert_eq!(limit(&key("party")["maxLength"]), limits::SEARCH_TEXT_CHARACTERS_MAX);
+    assert_eq!(limit(&key("label")["maxItems"]), limits::SEARCH_LABELS_MAX);
+    assert_eq!(limit(&key("metadata")["maxItems"]), limits::SEARCH_LABELS_MAX);
+    assert_eq!(limit(&key("limit")["maximum"]), limits::SEARCH_PAGE_MAX);
+    assert_eq!(limit(&key("limit")["default"]), limits::SEARCH_PAGE_DEFAULT);
+}

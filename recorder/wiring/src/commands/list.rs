@@ -62,6 +62,10 @@ fn filter(arguments: &List) -> Filter {
         duration_min: arguments.min_duration.map(milliseconds),
         duration_max: arguments.max_duration.map(milliseconds),
         incomplete: arguments.incomplete,
+        direction: arguments.direction,
+        mos_max: arguments.max_mos,
+        labels: arguments.labels.clone(),
+        held: arguments.held.then_some(true),
         ..Filter::default()
     }
 }
@@ -82,4 +86,29 @@ fn rebuild(data: &DataDir, arguments: &List) -> Result<bool> {
         problems.len()
     ));
     Ok(problems.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use base::recording::Direction;
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn what_is_asked_for_is_in_the_filter() {
+        let words =
+            "spanreel list --party 5* --direction inbound --max-mos 3.5 --label a --label b --held";
+        let Command::List(list) = Cli::parse_from(words.split(' ')).command else { panic!() };
+        let expected = Filter {
+            party: Some("5*".into()),
+            direction: Some(Direction::Inbound),
+            mos_max: Some(3.5),
+            labels: vec!["a".into(), "b".into()],
+            held: Some(true),
+            ..Filter::default()
+        };
+        assert_eq!(filter(&list), expected);
+    }
 }

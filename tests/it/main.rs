@@ -21,6 +21,8 @@ mod harness;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod marks;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod rtp;

@@ -95,6 +95,8 @@ pub const ENDPOINTS_PER_CALL_MAX: usize = 256;
 pub const CALL_BYTES_MAX: usize = 256 * 1024;
 /// SIP messages kept for one call's ladder; later ones are counted.
 pub const LADDER_MESSAGES_MAX: usize = 512;
+/// Key presses told of in the SIP INFO messages of one call; later ones are counted.
+pub const KEYS_PER_CALL_MAX: usize = 256;
 /// Media flows open at once per capture core.
 pub const FLOWS_MAX: usize = 262_144;
 /// Of those, flows that nobody had announced when they were opened. Each may have a chunk open: half of the chunks
@@ -133,6 +135,12 @@ pub const RECORDING_HOURS_MAX: u64 = 24;
 pub const AUDIO_PARTS_MAX: u64 = 256;
 /// Gaps listed with one recording; further ones are counted.
 pub const GAPS_PER_RECORDING_MAX: usize = 10_000;
+/// Holds and keys listed with one recording; further ones are counted.
+pub const MARKS_PER_RECORDING_MAX: usize = 2_000;
+/// Points of a stream's quality over time; in a longer stream each stands for longer.
+pub const QUALITY_POINTS_PER_STREAM_MAX: u64 = 1_000;
+/// The same for one recording: later streams have none.
+pub const QUALITY_POINTS_PER_RECORDING_MAX: usize = 20_000;
 /// Corrections of the clock listed with one stream; further ones are counted.
 pub const CORRECTIONS_PER_STREAM_MAX: usize = 1_000;
 /// Streams listed with one recording; packets of further ones are kept as packets.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base::{Domain, Endpoint, Formats, Side, Timestamp};
 
+use crate::keys::KeyPress;
 use crate::ladder::Ladder;
 use crate::sdp::{Direction, Keying, MediaKind, Profile};
 
@@ -42,6 +43,10 @@ pub struct Call {
     pub announced: Vec<Announced>,
     /// Announcements beyond the limits.
     pub announced_not_kept: u64,
+    /// Keys that were pressed and told of in INFO.
+    pub keys: Vec<KeyPress>,
+    /// Keys beyond the limit, on every hop.
+    pub keys_not_kept: u64,
     /// Every message.
     pub ladder: Ladder,
 }
@@ -94,6 +99,8 @@ pub struct Announced {
     /// When a later offer or answer replaced it, or the re-INVITE that brought it failed. Packets that
     /// were under way may still come a moment later.
     pub until: Option<Timestamp>,
+    /// Whether it was said as an answer to an offer (RFC 3264, 6).
+    pub answers: bool,
     /// The capture domain of the message that said it.
     pub domain: Domain,
     /// Address and port of the media line. After a hold by `c=0.0.0.0` the address is the one before.

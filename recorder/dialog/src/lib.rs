@@ -15,6 +15,8 @@
 
 mod call;
 mod dialogs;
+mod holds;
+mod keys;
 mod ladder;
 pub mod sdp;
 pub mod sip;
@@ -23,6 +25,8 @@ mod track;
 
 pub use call::{Announced, Call, EndReason, Leg, Party};
 pub use dialogs::{Action, CallKey, Dialogs, Handled, SipInput};
+pub use holds::Hold;
+pub use keys::{KeyPress, key_in};
 pub use ladder::{Ladder, LadderMessage};
 pub use sdp::{Direction, Keying, MediaKind, Profile};
 pub use sip::SipError;

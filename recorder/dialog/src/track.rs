@@ -9,6 +9,7 @@ mod transactions;
 use base::{FlowKey, Side, Timestamp, Transport, limits};
 
 use crate::call::{Call, EndReason};
+use crate::keys::{self, KeyPress};
 use crate::ladder::Ladder;
 use crate::sdp::Description;
 use crate::sip::{Message, StartLine};
@@ -76,6 +77,15 @@ impl Seen<'_> {
     }
 }
 
+/// How a description is meant.
+#[derive(Clone, Copy, Debug)]
+struct Spoken {
+    /// Whether it answers an offer.
+    answers: bool,
+    /// See [`Said::transaction`].
+    transaction: Option<Transaction>,
+}
+
 /// What a message did to its call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Effect {
@@ -133,6 +143,8 @@ impl Tracked {
             legs,
             announced: Vec::new(),
             announced_not_kept: 0,
+            keys: Vec::new(),
+            keys_not_kept: 0,
             ladder: Ladder::default(),
         };
         Self {
@@ -183,7 +195,14 @@ impl Tracked {
             b"INVITE" | b"UPDATE" | b"PRACK" => {
                 Effect { announced: self.take_transaction(seen, place), over: None }
             }
-            b"ACK" => Effect { announced: self.describe(seen, place, None, None), over: None },
+            b"ACK" => {
+                let answer = Spoken { answers: true, transaction: None };
+                Effect { announced: self.describe(seen, place, None, answer), over: None }
+            }
+            b"INFO" => {
+                self.press(seen, place);
+                Effect::default()
+            }
             b"BYE" => Effect { announced: false, over: self.hang_up(seen, place) },
             b"CANCEL" => {
                 self.give_up(seen);
@@ -202,8 +221,9 @@ impl Tracked {
         let Some(hop) = hop else { return false };
         self.visit(place.leg, hop);
         let cseq = seen.message.cseq.number;
+        let offers = seen.message.sdp().is_some();
         let (transaction, is_new) =
-            self.transactions.request(kind, hop, place.sender, cseq, seen.branch);
+            self.transactions.request(kind, hop, place.sender, (cseq, offers), seen.branch);
         if is_invite {
             self.newest_invite = self.newest_invite.max(cseq);
             // Another attempt: with credentials, to another target, or of another kind.
@@ -214,7 +234,8 @@ impl Tracked {
         }
         // What a PRACK says is not undone if it fails: it answers, or the call fails with it.
         let deciding = (seen.method() != b"PRACK").then_some(transaction);
-        self.describe(seen, place, Some(hop), deciding)
+        let offer = Spoken { answers: false, transaction: deciding };
+        self.describe(seen, place, Some(hop), offer)
     }
 
     fn take_response(&mut self, seen: &Seen<'_>, place: Place, status: u16) -> Effect {
@@ -252,18 +273,20 @@ impl Tracked {
             self.visit(place.leg, hop);
         }
         let mut announced = false;
+        let answers = transaction.is_none_or(|it| it.offers);
         match status {
             ..=199 => {
                 if matches!(status, 180..=189) && is_invite {
                     self.call.ringing.get_or_insert(seen.time);
                 }
-                announced = self.describe(seen, place, hop, transaction);
+                announced = self.describe(seen, place, hop, Spoken { answers, transaction });
             }
             200..=299 => {
                 if is_invite {
                     self.answer(seen.time, place.leg);
                 }
-                announced = self.describe(seen, place, hop, None);
+                let settled = Spoken { answers, transaction: None };
+                announced = self.describe(seen, place, hop, settled);
             }
             _ if is_invite && transaction.map_or(!self.confirmed, |it| it.kind == Kind::Invite) => {
                 self.fail(seen.time, status);
@@ -282,7 +305,7 @@ impl Tracked {
         seen: &Seen<'_>,
         place: Place,
         hop: Option<usize>,
-        transaction: Option<Transaction>,
+        Spoken { answers, transaction }: Spoken,
     ) -> bool {
         let Some(sdp) = seen.message.sdp().filter(|_| seen.may_offer()) else { return false };
         let hop =
@@ -297,9 +320,24 @@ impl Tracked {
         }
         let is_response = seen.message.status().is_some();
         let side: Side = if is_response { place.sender.other() } else { place.sender };
-        let said =
-            Said { time: seen.time, hop: &hop, hop_index, leg: place.leg, side, transaction };
+        let (time, leg) = (seen.time, place.leg);
+        let said = Said { time, hop: &hop, hop_index, leg, side, answers, transaction };
         self.media.announce(&mut self.call, said, Description::parse(sdp))
+    }
+
+    /// Takes an INFO: notes the key that it tells of, once.
+    fn press(&mut self, seen: &Seen<'_>, Place { leg, sender: side, .. }: Place) {
+        let Some(key) = keys::key_in(seen.message.content_type, seen.message.body) else { return };
+        let (time, cseq) = (seen.time, seen.message.cseq.number);
+        let is_known = |it: &KeyPress| (it.leg, it.side, it.cseq) == (leg, side, cseq);
+        if self.call.keys.iter().any(is_known) {
+            return;
+        }
+        if self.call.keys.len() >= limits::KEYS_PER_CALL_MAX {
+            self.call.keys_not_kept = self.call.keys_not_kept.saturating_add(1);
+            return;
+        }
+        self.call.keys.push(KeyPress { time, side, leg, cseq, key });
     }
 
     /// Notes that a leg was seen on a hop.

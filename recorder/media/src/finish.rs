@@ -39,10 +39,14 @@ pub fn finish(
     if gaps_left_out > 0 {
         notes.push(format!("{gaps_left_out} more gaps are not listed"));
     }
+    let (keys, keys_left_out) = reports.keys();
+    if keys_left_out > 0 {
+        notes.push(format!("{keys_left_out} more key presses are not listed"));
+    }
     files.extend(kept::files(work.kept())?);
     let tally = work.tally();
     assert!(tally.balances(), "every packet is accounted for");
-    Ok(Finished { files, streams, gaps, notes, tally, clock_stretch_ppb: places.stretch_ppb })
+    Ok(Finished { files, streams, gaps, keys, notes, tally, clock_stretch_ppb: places.stretch_ppb })
 }
 
 /// Keeps a call's packets as they are and makes nothing of them: for a call whose sound cannot be made.

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use base::recording::QualityPoint;
 use base::{Formats, Timestamp};
 
 use crate::input::FlowInput;
 use crate::output::Tally;
-use crate::quality::{jitter_milliseconds, mean_opinion_score};
+use crate::quality::{self, mean_opinion_score};
 use crate::rtcp::SenderClock;
 use crate::sequence::{Counts, Ordered, order};
 use crate::sound::{Kind, SAMPLES_PER_SECOND, Voice, kind_of, listen};
@@ -53,6 +54,7 @@ pub(crate) struct Heard<'a> {
     pub(crate) jitter_milliseconds: f64,
     /// For G.711.
     pub(crate) mos: Option<f64>,
+    pub(crate) quality: Vec<QualityPoint>,
     /// Name of what most packets carry.
     pub(crate) codec: String,
     /// For recognising the same stream on another flow; only kept while that may be.
@@ -68,7 +70,7 @@ pub(crate) fn hear<'a>(
     reference: Timestamp,
     encrypted_from: Timestamp,
 ) -> Heard<'a> {
-    let jitter_milliseconds = jitter_milliseconds(&stream.packets, &flow.formats);
+    let (jitter_milliseconds, stretches) = quality::jitter(&stream.packets, &flow.formats);
     let Ordered { unique, misfits, counts } = order(stream.packets);
     let main = main_payload_type(&unique);
     let codec = codec_name(&flow.formats, main);
@@ -82,6 +84,7 @@ pub(crate) fn hear<'a>(
     };
     let g711 = matches!(kind_of(&flow.formats, main), Kind::Sound(_));
     let mos = g711.then(|| mean_opinion_score(unique.len() as u64, counts.lost, counts.bursts));
+    let quality = quality::points(&stretches, &unique, counts.lost, g711);
     let fate = fate(flow, &unique, &voice, tag);
     Heard {
         flow: number,
@@ -91,6 +94,7 @@ pub(crate) fn hear<'a>(
         voice,
         jitter_milliseconds,
         mos,
+        quality,
         codec,
         unique,
         fate,

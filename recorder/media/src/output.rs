@@ -3,6 +3,8 @@
 use base::Timestamp;
 use base::recording::{Gap, Stream};
 
+use crate::keys::KeyPress;
+
 /// Everything that was made of one call's media.
 #[derive(Clone, Debug, Default)]
 pub struct Finished {
@@ -12,6 +14,8 @@ pub struct Finished {
     pub streams: Vec<StreamReport>,
     /// Stretches in which packets are missing, in the order of time.
     pub gaps: Vec<Gap>,
+    /// Keys that telephone events tell of (RFC 4733), in the order of time.
+    pub keys: Vec<KeyPress>,
     /// What else a person should know, in words.
     pub notes: Vec<String>,
     /// Where every packet went.

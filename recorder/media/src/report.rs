@@ -1,10 +1,13 @@
 //! Turns what is known of a call's media into what is told.
 
-use base::limits::{CORRECTIONS_PER_STREAM_MAX, GAPS_PER_RECORDING_MAX};
+use base::limits::{
+    CORRECTIONS_PER_STREAM_MAX, GAPS_PER_RECORDING_MAX, QUALITY_POINTS_PER_RECORDING_MAX,
+};
 use base::recording::{Gap, Stream};
 
 use crate::heard::{Fate, Heard};
 use crate::input::FlowInput;
+use crate::keys::{self, KeyPress};
 use crate::output::{Correction, File, StreamReport};
 use crate::render::time_of;
 use crate::sound::SAMPLE_NANOS;
@@ -24,7 +27,16 @@ impl Reports<'_, '_, '_> {
     pub(crate) fn streams(&self) -> Vec<StreamReport> {
         let streams = (0..self.work.heard.len()).filter_map(|id| self.stream(id));
         let opaque = self.work.flows.iter().enumerate().filter_map(|(n, flow)| opaque(n, flow));
-        streams.chain(opaque).collect()
+        let mut room = QUALITY_POINTS_PER_RECORDING_MAX;
+        let bounded = |mut report: StreamReport| {
+            let points = report.stream.quality.len();
+            room = room.saturating_sub(points);
+            if room == 0 {
+                report.stream.quality = Vec::new();
+            }
+            report
+        };
+        streams.chain(opaque).map(bounded).collect()
     }
 
     fn stream(&self, id: usize) -> Option<StreamReport> {
@@ -47,7 +59,7 @@ impl Reports<'_, '_, '_> {
             late: counts.late,
             jitter: heard.jitter_milliseconds,
             mos: heard.mos,
-            quality: Vec::new(),
+            quality: heard.quality.clone(),
             start_time: counts.first,
             stop_time: counts.last,
             media_files: self.files_of(lane, placed),
@@ -98,6 +110,13 @@ impl Reports<'_, '_, '_> {
                 format!("duplicate of the same stream from {} to {}", key.source, key.destination)
             }
         }
+    }
+
+    /// The keys that were pressed, in the order of time, and how many more there are than are listed.
+    pub(crate) fn keys(&self) -> (Vec<KeyPress>, u64) {
+        let own = self.work.heard.iter();
+        let own = own.filter(|heard| !matches!(heard.fate, Fate::DuplicateOf(_)));
+        keys::all(own.map(|heard| (self.work.side_of(heard), heard.ssrc, &heard.voice.presses)))
     }
 
     /// The gaps of all lanes in the order of time, and how many more there are than are listed.

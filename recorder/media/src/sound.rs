@@ -4,6 +4,7 @@ use base::limits::RECORDING_HOURS_MAX;
 use base::{Encoding, Formats, Timestamp};
 
 use crate::g711::Law;
+use crate::keys::Presses;
 use crate::sequence::{lost_between, same_epoch};
 use crate::streams::Packet;
 
@@ -50,6 +51,7 @@ pub(crate) struct Voice<'a> {
     pub(crate) sounds: Vec<Sound<'a>>,
     pub(crate) samples: u64,
     pub(crate) events: u64,
+    pub(crate) presses: Presses,
     pub(crate) comfort_noise: u64,
     pub(crate) empty: u64,
     /// Packets that cannot be decoded.
@@ -108,7 +110,10 @@ pub(crate) fn listen<'a>(
                 });
             }
             Kind::Sound(_) => voice.empty += 1,
-            Kind::Event => voice.events += 1,
+            Kind::Event => {
+                voice.events += 1;
+                voice.presses.take(packet);
+            }
             Kind::ComfortNoise => voice.comfort_noise += 1,
             Kind::Other => voice.other += 1,
         }

@@ -7,6 +7,7 @@ mod bounds;
 mod captures;
 mod clocks;
 mod files;
+mod keys;
 mod lanes;
 mod packets;
 mod properties;

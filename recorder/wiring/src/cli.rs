@@ -10,6 +10,7 @@ use capture::pace::Rate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{CaptureMode, DATA_DIR, MEDIA_FILE_MINUTES, Ports, Role};
+use crate::telling::{Dtmf, Pattern};
 
 /// Spanreel records the SIP and RTP calls that a mirror port shows: complete, encrypted, signed, searchable.
 #[derive(Debug, Parser)]
@@ -163,6 +164,13 @@ pub(crate) struct Replay {
     /// Longest media file, minutes; a longer call becomes several.
     #[arg(long, value_name = "N", default_value_t = MEDIA_FILE_MINUTES, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub(crate) media_file_minutes: u32,
+    /// An own number ("+4930*", "2??") or address ("*@pbx.example.com"), by which the direction of calls is told;
+    /// may be repeated.
+    #[arg(long = "own", value_name = "PATTERN")]
+    pub(crate) own_numbers: Vec<Pattern>,
+    /// What recordings tell of keys pressed on a phone.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) dtmf: Dtmf,
     /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

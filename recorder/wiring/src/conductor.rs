@@ -13,6 +13,7 @@ use crate::clock;
 use crate::engine::{Command, Engine, FlowRef, Job, JobKey, Report, Ticket};
 use crate::finish::{Done, Pool, Seals};
 use crate::progress::Progress;
+use crate::telling::Telling;
 
 /// How long a job that failed waits before it is tried again; twice as long each time, up to the most.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -159,6 +160,11 @@ impl Conductor {
     /// Seals recordings with this from now on.
     pub(crate) fn seal_for(&self, seals: Option<Seals>) {
         self.pool.seal_for(seals);
+    }
+
+    /// Recordings tell by this from now on.
+    pub(crate) fn tell_by(&self, telling: Telling) {
+        self.pool.tell_by(telling);
     }
 
     /// Does a job, if there is one that can be done and no thread that does it. False if there was none.

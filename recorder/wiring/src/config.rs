@@ -17,6 +17,7 @@ use self::keys::KEYS;
 use crate::alarms;
 use crate::catalog_place;
 use crate::disk_watch::Mark;
+use crate::telling::{Dtmf, OwnNumbers, Telling};
 use crate::web_settings;
 
 /// Where an appliance keeps everything, unless told otherwise.
@@ -72,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) mono: bool,
     pub(crate) media_file_minutes: u32,
     pub(crate) keep_unclaimed: bool,
+    pub(crate) own_numbers: OwnNumbers,
+    pub(crate) dtmf: Dtmf,
     pub(crate) stats_every_seconds: u64,
     pub(crate) catalog: catalog_place::Settings,
     /// No pages without it.
@@ -99,6 +102,8 @@ impl Default for Config {
             mono: false,
             media_file_minutes: MEDIA_FILE_MINUTES,
             keep_unclaimed: true,
+            own_numbers: OwnNumbers::default(),
+            dtmf: Dtmf::default(),
             stats_every_seconds: 0,
             catalog: catalog_place::Settings::default(),
             web: None,
@@ -156,6 +161,11 @@ impl Config {
         self.catalog.check()?;
         self.web.as_ref().map_or(Ok(()), web_settings::Settings::check)?;
         self.alarms.check()
+    }
+
+    /// What recordings tell by configuration.
+    pub(crate) fn telling(&self) -> Telling {
+        Telling { own_numbers: self.own_numbers.clone(), dtmf: self.dtmf }
     }
 
     /// The keys whose values differ, and that only a restart changes.
@@ -298,6 +308,17 @@ mod tests {
         assert_eq!(config.signalling_ports, [Ports(5060..=5060), Ports(5070..=5080)]);
         assert_eq!((config.seal, config.media_file_minutes), (true, MEDIA_FILE_MINUTES));
         config.check().unwrap();
+    }
+
+    #[test]
+    fn what_recordings_tell() {
+        let config =
+            Config::parse("own_numbers = [\"+4930*\", \"2??\"]\ndtmf = \"keep\"\n").unwrap();
+        let patterns = ["+4930*", "2??"].map(|it| it.parse().unwrap());
+        assert_eq!(config.own_numbers, OwnNumbers::new(patterns.into()));
+        assert_eq!((config.dtmf, Config::default().dtmf), (Dtmf::Keep, Dtmf::Mask));
+        let error = Config::parse("own_numbers = [\"\"]").unwrap_err().to_string();
+        assert!(error.contains("2??"), "{error}");
     }
 
     #[test]

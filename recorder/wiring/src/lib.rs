@@ -28,6 +28,7 @@ mod recovery;
 mod replay;
 mod sealed;
 pub mod synth;
+mod telling;
 mod wall_clock;
 mod web_settings;
 pub mod worker;

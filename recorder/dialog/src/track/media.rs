@@ -23,6 +23,8 @@ pub(super) struct Said<'a> {
     pub(super) leg: usize,
     /// Who says it.
     pub(super) side: Side,
+    /// Whether it answers an offer.
+    pub(super) answers: bool,
     /// The transaction whose outcome decides; `None` if it holds in any case.
     pub(super) transaction: Option<Transaction>,
 }
@@ -266,6 +268,7 @@ fn announced(
     Some(Announced {
         time: said.time,
         until: None,
+        answers: said.answers,
         domain: said.hop.domain,
         endpoint,
         rtcp: if on_hold { latest?.rtcp } else { media.rtcp.unwrap_or(endpoint) },

@@ -38,6 +38,8 @@ pub(super) struct Transaction {
     /// Who sent the request.
     pub(super) sender: Side,
     pub(super) cseq: u32,
+    /// Whether the request carried an offer.
+    pub(super) offers: bool,
     /// Hash of the branch of its topmost Via.
     pub(super) branch: u64,
 }
@@ -56,7 +58,7 @@ impl Transactions {
         kind: Kind,
         hop: usize,
         sender: Side,
-        cseq: u32,
+        (cseq, offers): (u32, bool),
         branch: u64,
     ) -> (Transaction, bool) {
         let same = |it: &&Transaction| {
@@ -71,7 +73,7 @@ impl Transactions {
         }
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
-        let new = Transaction { id, kind, stage: Stage::Open, hop, sender, cseq, branch };
+        let new = Transaction { id, kind, stage: Stage::Open, hop, sender, cseq, offers, branch };
         self.all.push(new);
         (new, true)
     }

@@ -71,7 +71,7 @@ pub(crate) fn messages(path: &Path, take: &mut impl FnMut(SipInput<'_>)) {
 }
 
 /// The calls of a capture, in the order in which they began.
-fn calls(path: &Path) -> Vec<Call> {
+pub(crate) fn calls(path: &Path) -> Vec<Call> {
     let mut dialogs = Dialogs::new();
     let mut keys: Vec<CallKey> = Vec::new();
     let mut last = Timestamp::ZERO;

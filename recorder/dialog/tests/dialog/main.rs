@@ -7,6 +7,7 @@
 
 mod calls;
 mod captures;
+mod holds;
 mod measure;
 mod offers;
 mod properties;

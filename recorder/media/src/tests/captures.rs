@@ -25,16 +25,16 @@ const SRTP: [&str; 4] = [
     "ntop__nDPI/tests__cfgs__default__pcap__stun_google_meet",
 ];
 
-fn folder() -> Option<PathBuf> {
+pub(super) fn folder() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/captures");
     let folder = std::env::var_os("SPANREEL_CAPTURES").map_or(PathBuf::from(beside), PathBuf::from);
     folder.join("expected").is_dir().then_some(folder)
 }
 
-type Datagrams = Vec<(Timestamp, u16, Vec<u8>)>;
+pub(super) type Datagrams = Vec<(Timestamp, u16, Vec<u8>)>;
 
 /// All datagrams of a capture, by who sent them to whom.
-fn flows_of(path: &Path) -> BTreeMap<(Endpoint, Endpoint), Datagrams> {
+pub(super) fn flows_of(path: &Path) -> BTreeMap<(Endpoint, Endpoint), Datagrams> {
     let mut flows: BTreeMap<_, Datagrams> = BTreeMap::new();
     let Ok(mut source) = FileSource::open(path) else { return flows };
     let (mut demux, mut ledger) = (Demux::new(), Ledger::default());
@@ -55,7 +55,7 @@ fn flows_of(path: &Path) -> BTreeMap<(Endpoint, Endpoint), Datagrams> {
 }
 
 /// What `expected` says the dynamic payload types of a stream are, as far as it matters here.
-fn formats_of(stream: &Value) -> Formats {
+pub(super) fn formats_of(stream: &Value) -> Formats {
     let mut formats = Formats::default();
     for (number, kind) in stream["payload_types"].as_object().unwrap() {
         let encoding = match kind["name"].as_str().unwrap_or_default() {
@@ -139,7 +139,7 @@ fn audio_differs(flow: &FlowInput<'_>, ssrc: u32) -> Option<String> {
     (!is_sound_and_silence(&channel, &sound)).then(|| "the audio".to_owned())
 }
 
-fn flow(
+pub(super) fn flow(
     source: Endpoint,
     destination: Endpoint,
     datagrams: &Datagrams,

@@ -1,5 +1,7 @@
 use std::fs;
 
+use base::Side;
+use base::recording::{Direction, Mark, MarkKind, Recording};
 use seal::OpenError;
 use store::catalog::{Rebuilt, rebuild, set_aside};
 use store::{Catalog, CatalogError, DatabaseError, DatabasePlace, Filter, Hold, Order, Recordings};
@@ -74,6 +76,44 @@ fn the_catalog_comes_back_from_the_folders() {
     let names = fs::read_dir(fixture.dir.path()).unwrap().map(|e| e.unwrap().file_name());
     let names: Vec<_> = names.filter(|name| name.to_string_lossy().contains("rebuilt")).collect();
     assert!(names.is_empty(), "{names:?}");
+}
+
+/// What earlier releases wrote. 1: before the direction, marks, and quality over time.
+const PAST_SHAPES: [&str; 1] = [include_str!("../fixtures/recording-1.json")];
+
+#[test]
+fn recordings_of_past_releases_are_catalogued_beside_those_of_this_one() {
+    let fixture = fixture();
+    let mut expected = all();
+    for (number, text) in PAST_SHAPES.iter().enumerate() {
+        let past: Recording = serde_json::from_str(text).unwrap();
+        assert_eq!((past.direction, past.marks.len()), (None, 0));
+        assert!(past.streams.iter().all(|stream| stream.packets > 0 && stream.quality.is_empty()));
+        let sealed = number.is_multiple_of(2);
+        fixture.keys.publish_json(&fixture.recordings, past.id, text.as_bytes().to_vec(), sealed);
+        // Nothing is read into it that it does not say.
+        let told: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_value(&past).unwrap(), told);
+        expected.push(past);
+    }
+    let mut new = recording(7);
+    new.direction = Some(Direction::Inbound);
+    new.marks = vec![
+        Mark { time: new.start_time, kind: MarkKind::Hold, side: Side::Callee, value: None },
+        Mark {
+            time: new.stop_time,
+            kind: MarkKind::Dtmf,
+            side: Side::Caller,
+            value: Some("#".into()),
+        },
+    ];
+    let json = serde_json::to_vec(&new).unwrap();
+    fixture.keys.publish_json(&fixture.recordings, new.id, json, true);
+    expected.push(new);
+    let rebuilt = fixture.rebuild().unwrap();
+    assert_eq!((rebuilt.recordings, rebuilt.problems), (expected.len(), vec![]));
+    expected.sort_by_key(|it| it.start_time);
+    assert_eq!(fixture.list(), expected);
 }
 
 #[test]

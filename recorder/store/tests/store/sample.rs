@@ -113,9 +113,26 @@ impl Keys {
     /// Publishes the recording that started `at`, sealed or not, as the program does.
     pub(crate) fn publish(&self, recordings: &Recordings, at: u64, sealed: bool) -> Recording {
         let recording = recording(at);
-        let audio: Vec<u8> = (0..2_000 + at as u32).map(|n| (n * 7 + at as u32) as u8).collect();
-        let json = serde_json::to_vec(&recording).unwrap();
-        let mut manifest = Manifest::new(recording.id, NOW, "span1", "spanreel test");
+        self.publish_json(
+            recordings,
+            recording.id,
+            serde_json::to_vec(&recording).unwrap(),
+            sealed,
+        );
+        recording
+    }
+
+    /// Publishes a recording with this `recording.json`.
+    pub(crate) fn publish_json(
+        &self,
+        recordings: &Recordings,
+        id: RecordingId,
+        json: Vec<u8>,
+        sealed: bool,
+    ) {
+        let seed = id.to_string().bytes().map(u32::from).sum::<u32>();
+        let audio: Vec<u8> = (0..2_001).map(|n| (n * 7 + seed) as u8).collect();
+        let mut manifest = Manifest::new(id, NOW, "span1", "spanreel test");
         let mut files = Vec::new();
         for (name, media_type, plain) in
             [("audio.flac", "audio/flac", audio), ("recording.json", "application/json", json)]
@@ -133,7 +150,6 @@ impl Keys {
         files.push((manifest::MANIFEST_NAME.into(), json));
         let files: Vec<_> =
             files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-        recordings.publish(recording.id, &files, Existing::Keep).unwrap();
-        recording
+        recordings.publish(id, &files, Existing::Keep).unwrap();
     }
 }

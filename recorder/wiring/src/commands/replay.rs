@@ -25,6 +25,7 @@ use crate::engine::Engine;
 use crate::finish::{Finisher, Pool, Standing, Storage};
 use crate::journal_thread::{Health, JournalThread};
 use crate::replay::{CORE, Replay, Replayed};
+use crate::telling::{OwnNumbers, Telling};
 use crate::worker::Worker;
 use crate::{clock, output, recovery};
 
@@ -93,6 +94,10 @@ fn conductor(
     let seals = if arguments.no_seal { None } else { Some(data.seals(&arguments.certificates)?) };
     let keys = (seals, data.signer()?);
     let finisher = Finisher::new(journal.reader(), params, keys, Arc::clone(storage), node_name())
+        .with_telling(Telling {
+            own_numbers: OwnNumbers::new(arguments.own_numbers.clone()),
+            dtmf: arguments.dtmf,
+        })
         .watching(journals);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let pool = Pool::new(finisher, Arc::clone(storage), threads)?;

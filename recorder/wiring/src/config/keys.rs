@@ -90,6 +90,18 @@ pub(super) const KEYS: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     (
+        "own_numbers",
+        "[]",
+        "Numbers (\"+4930*\", \"2??\") and addresses (\"*@pbx.example.com\") of those whose calls are recorded, `*` for anything, `?` for one character: by these a recording's `direction` is told. Empty: it is not.",
+        true,
+    ),
+    (
+        "dtmf",
+        "\"mask\"",
+        "What a recording tells of keys pressed on a phone: \"mask\": when and by whom; \"keep\": also which. People type card numbers and verification codes, which PCI DSS (3.3.1) forbids to keep.",
+        true,
+    ),
+    (
         "stats_every_seconds",
         "0",
         "How often the ledger is written to the log; 0: only at the end and on SIGUSR1.",

@@ -5,7 +5,9 @@ use base::{FlowKey, RecordingId, Timestamp};
 use dialog::{Call, EndReason};
 use media::Finished;
 
+use super::marks::marks;
 use crate::engine::{Claim, identity};
+use crate::telling::Telling;
 
 /// What is known of a call before its media are.
 pub(super) struct Subject<'a> {
@@ -106,6 +108,7 @@ pub(super) fn recording(
     id: RecordingId,
     (start, ahead): (Timestamp, i64),
     finished: &Finished,
+    telling: &Telling,
     node: &str,
 ) -> Recording {
     let span = packet_span(finished);
@@ -118,6 +121,11 @@ pub(super) fn recording(
     let (caller, dialled) = subject.numbers();
     let incomplete_reasons = subject.incomplete_reasons(finished, span);
     let call = subject.call;
+    let (marks, marks_left_out) = marks(call, finished, ahead, telling.dtmf);
+    let mut notes = finished.notes.clone();
+    if marks_left_out > 0 {
+        notes.push(format!("{marks_left_out} more marks are not listed"));
+    }
     Recording {
         id,
         call_id: call.map(|c| c.call_id.clone()),
@@ -125,7 +133,7 @@ pub(super) fn recording(
         dialed_phone_number: dialled,
         from: call.map(|c| c.from.clone()),
         to: call.map(|c| c.to.clone()),
-        direction: None,
+        direction: telling.own_numbers.direction(call.map(|c| (&c.caller, &c.callee))),
         start_time: start,
         answer_time: call.and_then(|c| c.answered).map(told),
         stop_time: stop,
@@ -134,13 +142,13 @@ pub(super) fn recording(
         complete: incomplete_reasons.is_empty(),
         incomplete_reasons,
         gaps: finished.gaps.clone(),
-        marks: Vec::new(),
+        marks,
         legs: call.map(|call| legs(call, ahead)).unwrap_or_default(),
         streams: finished.streams.iter().map(|report| report.stream.clone()).collect(),
         media_files: finished.files.iter().map(media_file).collect(),
         messages: call.map(|call| messages(call, ahead)).unwrap_or_default(),
         clock: None,
-        notes: finished.notes.clone(),
+        notes,
         node: node.into(),
         build: build(),
     }

@@ -2,6 +2,7 @@
 
 mod heard;
 mod losses;
+mod marks;
 mod metadata;
 mod pool;
 mod storage;
@@ -33,6 +34,7 @@ use crate::clock;
 use crate::engine::{Claim, Job, PACKETS_MIN};
 use crate::journal_thread::Health;
 use crate::outages::Outages;
+use crate::telling::Telling;
 use crate::wall_clock::WallClock;
 
 /// How long a chunk may be on its way to the disk before its job gives up on it.
@@ -93,6 +95,8 @@ pub(crate) struct Finisher {
     params: Params,
     /// It can be changed while calls are finished: each recording is sealed with one.
     seals: Mutex<Option<Arc<Seals>>>,
+    /// Likewise.
+    telling: Mutex<Arc<Telling>>,
     signer: Signer,
     storage: Arc<Storage>,
     node: String,
@@ -118,6 +122,7 @@ impl Finisher {
             make: media::finish,
             params,
             seals: Mutex::new(seals.map(Arc::new)),
+            telling: Mutex::default(),
             signer,
             storage,
             node,
@@ -136,6 +141,12 @@ impl Finisher {
     /// When the recorder saw nothing is marked in the calls that were up then.
     pub(crate) fn with_outages(self, outages: Arc<Outages>) -> Self {
         Self { outages, ..self }
+    }
+
+    /// Recordings tell by this.
+    pub(crate) fn with_telling(self, telling: Telling) -> Self {
+        self.tell_by(telling);
+        self
     }
 
     /// Times are told as the wall clock showed them.
@@ -161,6 +172,11 @@ impl Finisher {
     /// Seals with this from now on.
     fn seal_for(&self, seals: Option<Seals>) {
         *self.seals.lock().unwrap_or_else(PoisonError::into_inner) = seals.map(Arc::new);
+    }
+
+    /// Recordings tell by this from now on.
+    fn tell_by(&self, telling: Telling) {
+        *self.telling.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(telling);
     }
 
     /// Does one job up to the point where it is to be stored. A fault of the program in making the sound costs
@@ -229,8 +245,9 @@ impl Finisher {
         };
         let mut finished = finished.with_context(|| format!("recording {id}"))?;
         note_damage(&mut finished, packets);
+        let telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut recording =
-            metadata::recording(&subject, id, (start, ahead), &finished, &self.node);
+            metadata::recording(&subject, id, (start, ahead), &finished, &telling, &self.node);
         let stop = recording.stop_time.moved(ahead.saturating_neg());
         recording.clock = self.wall_clock.of_call(start, stop);
         if let Some(fault) = fault {

@@ -10,6 +10,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use super::storage::{Finished, Ready, Storage};
 use super::{Done, Finisher, Made, Seals, name_of};
 use crate::engine::{Job, JobKey};
+use crate::telling::Telling;
 
 /// Jobs at once, per thread: one being done, some that wait or are being stored, so that no thread runs dry.
 const JOBS_PER_THREAD: usize = 16;
@@ -79,6 +80,11 @@ impl Pool {
     /// Seals with this from now on.
     pub(crate) fn seal_for(&self, seals: Option<Seals>) {
         self.finisher.seal_for(seals);
+    }
+
+    /// Recordings tell by this from now on.
+    pub(crate) fn tell_by(&self, telling: Telling) {
+        self.finisher.tell_by(telling);
     }
 
     /// Begins a job.

@@ -462,10 +462,13 @@ impl<'a> Run<'a> {
             .reload(&self.place.scene(&Config { data: self.config.data.clone(), ..new.clone() }))?;
         self.port.configure(&Config { role: self.config.role, ..new.clone() })?;
         self.exchange.conductor.engine.set_keep_unclaimed(new.keep_unclaimed);
+        self.exchange.conductor.tell_by(new.telling());
         let Config {
             signalling_ports,
             certificates,
             keep_unclaimed,
+            own_numbers,
+            dtmf,
             stats_every_seconds,
             alarms,
             ..
@@ -475,6 +478,8 @@ impl<'a> Run<'a> {
             signalling_ports,
             certificates,
             keep_unclaimed,
+            own_numbers,
+            dtmf,
             stats_every_seconds,
             alarms,
             ..old

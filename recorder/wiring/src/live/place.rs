@@ -174,6 +174,7 @@ impl Place {
         let running = self.running.get().context("the threads that store are not started")?;
         let (storage, reader) = (&running.storage, self.journal.reader());
         let finisher = Finisher::new(reader, params, keys, Arc::clone(storage), node_name())
+            .with_telling(config.telling())
             .with_losses(self.losses())
             .with_heard(Arc::clone(&self.heard))
             .with_outages(Arc::clone(&self.outages))

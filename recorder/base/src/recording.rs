@@ -172,7 +172,7 @@ pub struct Gap {
     pub duration: f64,
     /// Packets missing, if they can be counted.
     pub packets: Option<u64>,
-    /// `loss` (sequence numbers missing), `journal`, `noMedia`, ...
+    /// `loss` (sequence numbers missing), `cut` (the capture cut a packet off), `journal`, `noMedia`, ...
     pub reason: String,
 }
 

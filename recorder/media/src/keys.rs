@@ -134,7 +134,7 @@ mod tests {
             timestamp,
             sequence: 0,
             payload_type: 101,
-            cut: false,
+            missing: 0,
             late: false,
         }
     }

@@ -180,7 +180,7 @@ mod tests {
             timestamp,
             sequence: 0,
             payload_type: 8,
-            cut: false,
+            missing: 0,
             late: false,
         }
     }

@@ -130,8 +130,8 @@ impl Reports<'_, '_, '_> {
                     side,
                     start_time: time_of(self.work.reference, hole.position),
                     duration: (hole.samples * SAMPLE_NANOS) as f64 / 1e6,
-                    packets: Some(hole.packets.into()),
-                    reason: "loss".to_owned(),
+                    packets: (hole.packets > 0).then_some(hole.packets.into()),
+                    reason: if hole.packets > 0 { "loss" } else { "cut" }.to_owned(),
                 })
             })
             .collect();

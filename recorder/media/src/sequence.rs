@@ -62,7 +62,7 @@ pub(crate) struct Counts {
 pub(crate) fn order(mut packets: Vec<Packet<'_>>) -> Ordered<'_> {
     let mut counts = Counts {
         packets: packets.len() as u64,
-        truncated: packets.iter().filter(|packet| packet.cut).count() as u64,
+        truncated: packets.iter().filter(|packet| packet.is_cut()).count() as u64,
         first: packets.iter().map(|packet| packet.time).min().unwrap_or_default(),
         last: packets.iter().map(|packet| packet.time).max().unwrap_or_default(),
         ..Counts::default()
@@ -143,10 +143,10 @@ fn take_copies_out(packets: &mut Vec<Packet<'_>>, misfits: &mut Vec<u32>) -> u64
         if later.place != first.place {
             return false;
         }
-        if first.cut && !later.cut && later.payload.starts_with(first.payload) {
+        if first.is_cut() && !later.is_cut() && later.payload.starts_with(first.payload) {
             std::mem::swap(first, later);
         }
-        let cut_copy = later.cut && first.payload.starts_with(later.payload);
+        let cut_copy = later.is_cut() && first.payload.starts_with(later.payload);
         if !same_content(first, later) && !cut_copy {
             misfits.push(later.index);
         }

@@ -25,6 +25,8 @@ pub(crate) struct Sound<'a> {
     pub(crate) timestamp: u32,
     /// Packets missing since the sound before.
     pub(crate) lost: u32,
+    /// Samples of it that the capture cut off.
+    pub(crate) missing: u16,
     pub(crate) law: Law,
 }
 
@@ -32,6 +34,11 @@ impl Sound<'_> {
     /// Samples in it.
     pub(crate) const fn samples(&self) -> i64 {
         self.payload.len() as i64
+    }
+
+    /// Samples that its sender put into it.
+    pub(crate) const fn whole(&self) -> i64 {
+        self.samples() + self.missing as i64
     }
 }
 
@@ -106,6 +113,7 @@ pub(crate) fn listen<'a>(
                     arrival: arrival.clamp(0, ARRIVAL_NANOS_MAX),
                     timestamp: packet.timestamp,
                     lost: u32::try_from(std::mem::take(&mut lost)).unwrap_or(u32::MAX),
+                    missing: packet.missing,
                     law,
                 });
             }

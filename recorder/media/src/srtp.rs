@@ -26,7 +26,7 @@ pub(crate) fn tag_bytes(packets: &[Packet<'_>], formats: &Formats) -> Option<usi
     };
     let (mut pairs, mut tagged) = (0, TAGS.map(|_| 0));
     for (packet, next) in packets.iter().zip(packets.iter().skip(1)) {
-        let neighbours = next.place == packet.place + 1 && !packet.cut;
+        let neighbours = next.place == packet.place + 1 && !packet.is_cut();
         if !neighbours || !is_g711(packet.payload_type) {
             continue;
         }

@@ -21,10 +21,17 @@ pub(crate) struct Packet<'a> {
     pub(crate) timestamp: u32,
     pub(crate) sequence: u16,
     pub(crate) payload_type: u8,
-    /// The capture cut its end off.
-    pub(crate) cut: bool,
+    /// Bytes of its payload that the capture cut off.
+    pub(crate) missing: u16,
     /// It came after one with a higher sequence number.
     pub(crate) late: bool,
+}
+
+impl Packet<'_> {
+    /// Whether the capture cut its end off.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.missing > 0
+    }
 }
 
 /// One SSRC of one flow, in the order of arrival.
@@ -74,8 +81,8 @@ pub(crate) fn split<'a>(flow: &FlowInput<'a>, streams_before: usize) -> Split<'a
             }
             continue;
         }
-        let cut = packet.payload.len() < usize::from(packet.wire_bytes);
-        let rtp = Rtp::parse(packet.payload, !cut).ok().filter(|_| carries_rtp);
+        let missing = packet.wire_bytes.saturating_sub(length_of(packet.payload));
+        let rtp = Rtp::parse(packet.payload, missing == 0).ok().filter(|_| carries_rtp);
         let Some(rtp) = rtp else {
             split.aside.push((index, not_rtp(packet, carries_rtp)));
             if split.agreed.is_none() && agrees_on_keys(packet.payload) {
@@ -96,11 +103,15 @@ pub(crate) fn split<'a>(flow: &FlowInput<'a>, streams_before: usize) -> Split<'a
             timestamp: rtp.timestamp,
             sequence: rtp.sequence,
             payload_type: rtp.payload_type,
-            cut,
+            missing,
             late: false,
         });
     }
     split
+}
+
+fn length_of(payload: &[u8]) -> u16 {
+    u16::try_from(payload.len()).unwrap_or(u16::MAX)
 }
 
 /// The stream of `ssrc`, which is nearly always the one of the packet before (`last`).

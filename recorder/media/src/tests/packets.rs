@@ -255,6 +255,30 @@ fn a_cut_packet_leaves_its_rest_silent() {
     let left = channels(&done.files[0].bytes).remove(0);
     assert_eq!(silences(&left), [(10 * PACKET + 100, 60)]);
     assert_eq!(done.streams[0].truncated, 1);
+    let [gap] = &done.gaps[..] else { panic!("{:?}", done.gaps) };
+    assert_eq!((gap.reason.as_str(), gap.packets, gap.duration), ("cut", None, 7.5));
+    assert_eq!(gap.start_time, Timestamp::from_nanos(EPOCH_NANOS + 212_500_000));
+}
+
+#[test]
+fn a_capture_that_cuts_every_packet_leaves_each_at_its_place() {
+    let mut packets = steady(1, 200, 0);
+    packets.remove(120); // lost
+    let wire = Wire::of(Side::Caller, &packets);
+    let mut input = wire.input();
+    input.packets.iter_mut().for_each(|packet| packet.payload = &packet.payload[..12 + 100]);
+    let done = finish(&CallInput::default(), &[input], &Params::default()).unwrap();
+    let left = channels(&done.files[0].bytes).remove(0);
+    assert_eq!(left.len(), 200 * PACKET - 60);
+    for index in (0..200).filter(|index| *index != 120) {
+        let (begin, sent) = (index * PACKET, decoded(&codes(1, (index * PACKET) as u64, 100)));
+        assert_same(&left[begin..begin + 100], &sent);
+        let rest = left.get(begin + 100..begin + PACKET).unwrap_or_default();
+        assert!(rest.iter().all(|sample| *sample == 0), "after packet {index}");
+    }
+    let lost: Vec<_> = done.gaps.iter().filter(|gap| gap.reason == "loss").collect();
+    assert_eq!((lost.len(), lost[0].duration, done.gaps.len()), (1, 27.5, 198));
+    assert!(done.streams[0].corrections.is_empty());
 }
 
 /// Keys agreed within the media flow, by either side, that SDP did not announce.

@@ -129,7 +129,7 @@ fn cadence_of(sounds: &[Sound<'_>]) -> Cadence {
     let steps = || {
         let pairs = sounds.iter().zip(sounds.iter().skip(1)).filter(|(_, after)| after.lost == 0);
         pairs.map(|(a, b)| {
-            (i64::from(b.timestamp.wrapping_sub(a.timestamp).cast_signed()), a.samples())
+            (i64::from(b.timestamp.wrapping_sub(a.timestamp).cast_signed()), a.whole())
         })
     };
     let (mut candidate, mut votes) = ((0, 0), 0_i64);
@@ -202,7 +202,8 @@ impl Builder {
     fn follows(&mut self, before: &Sound<'_>, sounds: &[Sound<'_>]) -> Follows {
         let Some(sound) = sounds.first() else { return Follows::After(0) };
         if self.cadence == Cadence::Sequence {
-            let missing = i64::from(sound.lost).saturating_mul(before.samples());
+            let missing = i64::from(sound.lost).saturating_mul(before.whole());
+            let missing = missing.saturating_add(before.missing.into());
             let known = !self.is_ahead(sound, missing);
             return if known { Follows::After(missing) } else { Follows::Anew(None) };
         }
@@ -212,6 +213,9 @@ impl Builder {
         }
         self.expected = sound.timestamp;
         let silence = self.cadence.samples(jump);
+        if sound.lost == 0 && silence == i64::from(before.missing) {
+            return Follows::After(silence);
+        }
         // Steps that are a little short: packets overlap in name only, and are laid end to end.
         if silence < 0 && -silence <= before.samples() {
             return Follows::After(0);
@@ -235,8 +239,8 @@ impl Builder {
                 break;
             }
             floor = floor.min(sound.arrival - media_time * SAMPLE_NANOS);
-            media_time += sound.samples();
-            expected = expected.wrapping_add(self.cadence.units(sound.samples()) as u32);
+            media_time += sound.whole();
+            expected = expected.wrapping_add(self.cadence.units(sound.whole()) as u32);
             count += 1;
         }
         let later = floor.saturating_sub(self.floor);
@@ -251,7 +255,7 @@ impl Builder {
 
     /// Whether one timestamp is wrong between right ones.
     fn is_slip(&self, sound: &Sound<'_>, next: Option<&Sound<'_>>) -> bool {
-        let after = self.expected.wrapping_add(self.cadence.units(sound.samples()) as u32);
+        let after = self.expected.wrapping_add(self.cadence.units(sound.whole()) as u32);
         sound.lost == 0 && next.is_some_and(|next| next.lost == 0 && next.timestamp == after)
     }
 

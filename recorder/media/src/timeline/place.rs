@@ -28,11 +28,12 @@ pub(crate) struct Piece {
     pub(crate) position: i64,
 }
 
-/// Silence that stands for lost packets.
+/// Silence that stands for lost packets, or for what the capture cut off of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hole {
     pub(crate) position: i64,
     pub(crate) samples: i64,
+    /// Lost ones; none: it was cut.
     pub(crate) packets: u32,
 }
 
@@ -164,19 +165,21 @@ impl Placer<'_, '_> {
             self.placed.pieces.is_empty() || position >= self.placed.end,
             "sound never overlaps"
         );
-        if run.lost > 0 {
-            self.hole(run, position);
-        }
+        self.hole(run, position);
         self.placed.pieces.push(Piece { first: run.first, until: run.first, position });
     }
 
-    /// A gap of at most what was lost: the rest of a pause is the sender's own.
+    /// A gap of at most what was lost or cut off: the rest of a pause is the sender's own.
     fn hole(&mut self, run: &Run, position: i64) {
         let Some(before) = run.first.checked_sub(1).and_then(|at| self.sounds.get(at)) else {
             return;
         };
-        let nominal = before.samples().saturating_mul(i64::from(run.lost));
+        let nominal = before.whole().saturating_mul(i64::from(run.lost));
+        let nominal = nominal.saturating_add(before.missing.into());
         let samples = (position - self.placed.end).min(nominal);
+        if run.lost == 0 && samples == 0 {
+            return;
+        }
         self.placed.holes.push(Hole { position: self.placed.end, samples, packets: run.lost });
     }
 

@@ -156,7 +156,7 @@ alarms! {
         "Finished calls wait to become recordings. They are safe in the journal, but not yet to be heard.",
         "See recordings_down, catalog_down and disk_slow; if there are none of them, the machine needs more cores.";
     FinishingFailed = "finishing_failed", Major, AT_ONCE,
-        "A call could not be made into a recording. Its packets stay in the journal, and the next start tries again.",
+        "A call could not be made into a recording. Its packets stay in the journal, and it is tried again, more and more seldom; it clears when that went well.",
         "The log names the call and the reason; report it with the log if the next start fails as well.";
     RecordingsIncomplete = "recordings_incomplete", Major, AT_ONCE,
         "Many new recordings have gaps: packets were lost before they came here, or here.",

@@ -184,6 +184,10 @@ fn calls_that_wait_and_calls_that_failed() {
     run.sample.calls.failed = 1;
     run.pass(300);
     assert_eq!(up(&run.board), ["finishing_failed"], "it is still not finished");
+    // It was tried again, and finished.
+    run.sample.calls.failed = 0;
+    run.pass(61);
+    assert!(up(&run.board).is_empty());
 }
 
 /// Six calls go wrong in the way that `wrong` says, then time passes in which as many as it takes go well.

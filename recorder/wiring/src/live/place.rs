@@ -98,8 +98,12 @@ impl Place {
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn check(&self) -> Result<()> {
-        Ok(places(&self.config, &self.data)?.check()?)
+    pub(super) fn check(self) -> Result<()> {
+        let checked = places(&self.config, &self.data).and_then(|places| Ok(places.check()?));
+        let Self { memory, journal, .. } = self;
+        memory.give_back();
+        drop(journal);
+        checked
     }
 
     /// Whether there is room for new calls.

@@ -118,6 +118,15 @@ impl Site {
     }
 }
 
+/// A run that was killed leaves its journal's memory, for the next one.
+impl Drop for Site {
+    fn drop(&mut self) {
+        if self.data().exists() {
+            let _ = std::fs::remove_dir_all(self.journal_memory());
+        }
+    }
+}
+
 /// The one recording of a call.
 #[track_caller]
 pub(crate) fn of_call<'a>(recordings: &'a [Recording], call_id: &str) -> &'a Recording {

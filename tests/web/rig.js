@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { writeCall } from './call.js';
+
 const run = promisify(execFile);
 /** What is awaited for longer than this does not come. */
 const PATIENCE_MS = 60_000;
@@ -39,13 +41,15 @@ export class Rig {
     rig.url = `https://127.0.0.1:${port}`;
     const listen = `127.0.0.1:${port}`;
     const capture = await rig.synth('short', short);
+    const eventful = join(rig.folder, 'eventful.pcap');
+    await writeCall(eventful);
     if (offline) {
-      await run(SPANREEL, ['replay', capture, '--out', rig.data]);
+      await run(SPANREEL, ['replay', capture, eventful, '--out', rig.data]);
       rig.#spawn('web', SPANREEL, ['web', '--data', rig.data, '--listen', listen]);
     } else {
       rig.#spawn('run', SPANREEL, ['run', '--interface', SPAN, '--data', rig.data, '--web', listen]);
       await until(() => rig.#printed.includes('spanreel: recording'), 'that it records');
-      await rig.send(capture);
+      await Promise.all([rig.send(capture), rig.send(eventful)]);
     }
     rig.setUp = await until(() => /https:\/\/\S+(\/#\/setup\?token=\S+)/.exec(rig.#printed)?.[1], 'the set-up link');
     return rig;

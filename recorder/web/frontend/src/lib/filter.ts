@@ -10,6 +10,7 @@ export interface Filter {
   durationMax: string;
   mosMax: string;
   incomplete: boolean;
+  gaps: boolean;
   held: boolean;
   label: string[];
   metadata: string[];
@@ -30,6 +31,7 @@ export function fromQuery(query: URLSearchParams): Filter {
     durationMax: text('durationMax'),
     mosMax: text('mosMax'),
     incomplete: text('incomplete') === 'true',
+    gaps: text('gaps') === 'true',
     held: text('held') === 'true',
     label: query.getAll('label'),
     metadata: query.getAll('metadata'),
@@ -42,6 +44,7 @@ export function toQuery(filter: Filter): string {
   const query = new URLSearchParams();
   for (const key of TEXTS) if (filter[key] !== '') query.set(key, String(filter[key]));
   if (filter.incomplete) query.set('incomplete', 'true');
+  if (filter.gaps) query.set('gaps', 'true');
   if (filter.held) query.set('held', 'true');
   for (const label of filter.label) query.append('label', label);
   for (const pair of filter.metadata) query.append('metadata', pair);

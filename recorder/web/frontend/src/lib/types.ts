@@ -273,7 +273,12 @@ export interface Recording {
 export interface Evidence {
   verified: boolean;
   checkedAt: string;
+  /** Subject of the certificate under the signature. */
   signer: string | null;
+  signedAt: string | null;
+  /** Files that are as they were signed; of these, sealed ones whose content was checked too. */
+  files: number;
+  opened: number;
   findings: string[];
 }
 
@@ -296,6 +301,8 @@ export interface Share {
   uses: number | null;
   used: number;
   passcode: boolean;
+  /** After too many wrong passcodes. */
+  locked: boolean;
   note: string | null;
   revoked: string | null;
 }

@@ -36,6 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     let (key, url) = (settings.recording_key.is_some(), settings.url.clone());
     let app = App::new(settings, data.signer()?)?;
     let server = Server::bind(app.clone())?;
+    let stopped = asked_to_stop()?;
     output::line(format_args!("{url} (listening on {})", server.address()?))?;
     output::line(format_args!("certificate SHA-256 {}", server.fingerprint()))?;
     if !key {
@@ -46,11 +47,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     if let Some(link) = app.set_up_link().map_err(|problem| anyhow::anyhow!(problem.detail))? {
         output::line(format_args!("make the first user, once: {link}"))?;
     }
-    serve(server)?;
+    serve(server, stopped)?;
     Ok(Verdict::Done)
 }
 
-fn serve(server: Server) -> Result<()> {
+/// Comes with the first SIGTERM or SIGINT. Asked for before anybody is told where the server is: who knows may stop it.
+fn asked_to_stop() -> Result<oneshot::Receiver<()>> {
     let (stop, stopped) = oneshot::channel();
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot wait for signals")?;
     // It waits for as long as the program runs.
@@ -59,6 +61,10 @@ fn serve(server: Server) -> Result<()> {
         // Nobody waits for it if the server has ended by itself.
         let _ = stop.send(());
     })?;
+    Ok(stopped)
+}
+
+fn serve(server: Server, stopped: oneshot::Receiver<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(DRIVERS)
         .max_blocking_threads(WAITERS_MAX)

@@ -42,6 +42,8 @@ kill -QUIT $server; wait $server
 pub struct Server {
     programs: PathBuf,
     folder: PathBuf,
+    /// Whether the folder stays.
+    kept: bool,
     port: u16,
     keeper: Option<Child>,
 }
@@ -83,14 +85,28 @@ impl Server {
     /// # Errors
     /// Why it cannot run here.
     pub fn start_in(below: Option<&Path>, settings: &[&str]) -> Result<Self, String> {
-        let programs = newest().ok_or(format!("no PostgreSQL in {VERSIONS}"))?;
         let below = below.map_or_else(std::env::temp_dir, Path::to_owned);
         let folder = tempfile::Builder::new().prefix("spanreel-postgres-").tempdir_in(below);
-        let folder = folder.map_err(|error| error.to_string())?.keep();
+        Self::start_at(folder.map_err(|error| error.to_string())?.keep(), false, settings)
+    }
+
+    /// The same in a folder that stays; what an earlier one left in it is there again, with its settings.
+    ///
+    /// # Errors
+    /// Why it cannot run here.
+    pub fn start_kept(folder: &Path, settings: &[&str]) -> Result<Self, String> {
+        fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        Self::start_at(folder.to_owned(), true, settings)
+    }
+
+    fn start_at(folder: PathBuf, kept: bool, settings: &[&str]) -> Result<Self, String> {
+        let programs = newest().ok_or(format!("no PostgreSQL in {VERSIONS}"))?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
         let port = port.map_err(|error| error.to_string())?.port();
-        let mut server = Self { programs, folder, port, keeper: None };
-        server.prepare(settings).map_err(|error| error.to_string())?;
+        let mut server = Self { programs, folder, kept, port, keeper: None };
+        if !server.folder.join("data").exists() {
+            server.prepare(settings).map_err(|error| error.to_string())?;
+        }
         server.run()?;
         Ok(server)
     }
@@ -123,7 +139,6 @@ impl Server {
         let folder = self.folder.display();
         let mut lines = vec![
             "listen_addresses = '127.0.0.1'".to_owned(),
-            format!("port = {}", self.port),
             format!("unix_socket_directories = '{folder}'"),
             "ssl = on".to_owned(),
             format!("ssl_cert_file = '{folder}/server.crt'"),
@@ -145,7 +160,8 @@ impl Server {
             .args(server.get_args())
             .arg("-D")
             .arg(self.folder.join("data"))
-            .env("FOLDER", &self.folder)
+            .args(["-p", &self.port.to_string()])
+            .env("FOLDER", if self.kept { Path::new("") } else { &self.folder })
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -178,6 +194,12 @@ impl Server {
         if let Err(error) = self.sql("postgres", &format!("CREATE DATABASE {name}")) {
             panic!("cannot make the database {name}: {error}");
         }
+        self.existing(&name)
+    }
+
+    /// One that is there.
+    #[must_use]
+    pub fn existing(&self, name: &str) -> Database {
         Database {
             url: format!("postgres://{USER}@localhost:{}/{name}?hostaddr=127.0.0.1", self.port),
             password_file: self.folder.join("password"),
@@ -262,7 +284,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.keeper.is_none() {
+        if self.keeper.is_none() && !self.kept {
             let _ = fs::remove_dir_all(&self.folder);
         }
         self.end("remove\n");

@@ -197,13 +197,14 @@ impl Catalog {
             let wanted = limit.min(PAGE);
             let page = search.find(keys, order, wanted)?;
             for recording in self.documents(&page)? {
+                limit -= 1;
                 if each(recording).is_break() {
                     return Ok(());
                 }
             }
             let Some(last) = page.last().filter(|_| page.len() == wanted) else { break };
+            // One that was taken out meanwhile makes room for another: who gets less than asked for has seen all.
             keys = keys.behind(*last, order);
-            limit -= wanted;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::party;
 use crate::database::{DatabaseError, Row, Value};
 
 /// Low bits of a key, which tell apart what started within the same microsecond.
-const APART_BITS: u32 = 11;
+pub(super) const APART_BITS: u32 = 11;
 /// Until the year 2112, in microseconds: what starts later has the keys of then.
 const MICROSECONDS_MAX: i64 = (1 << (63 - APART_BITS)) - 1;
 

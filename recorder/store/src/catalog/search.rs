@@ -7,7 +7,7 @@
 //! - SQLite's list of a word is in the order of keys and read as far as needed: one question, whose work grows with
 //!   what it passes over.
 //! - PostgreSQL's (GIN) is a set: a window that is small first, and grows eightfold until it has given enough, bounds
-//!   what is read for nothing. Whether rows of a window are found by their words or by their keys is its planner's.
+//!   what is read for nothing. A window of few rows is compared row by row; the times of others are words, too.
 
 use super::filter::{Conditions, Filter, Order};
 use super::row::first_key;
@@ -16,26 +16,35 @@ use super::words::{self, Clause};
 use super::{Catalog, CatalogError, microseconds_up, write};
 use crate::database::{Kind, Value};
 
-/// A clause that more recordings fulfil does not lead anywhere.
-const COMMON: f64 = 0.2;
 /// Clauses that are looked up; the others are compared.
 const CLAUSES_MAX: usize = 6;
+/// A clause that nearly all recordings fulfil is not worth being looked up.
+const NEARLY_ALL: f64 = 0.97;
+/// A clause that fewer recordings fulfil is looked up in any case,
+const COMMON: f64 = 0.2;
+/// and another if the clauses before it leave so much of it: looking an entry up takes some hundredth of the time that
+/// comparing a row does.
+const WORTH: f64 = 50.0;
+/// A clause of more words than this takes long to look up: only if so few recordings fulfil it.
+const WIDE: (usize, f64) = (64, 0.01);
 /// Keys of a microsecond may go beyond it, if thousands of calls began within it: by at most this, microseconds.
 const BEYOND: i64 = 1_000;
 /// Rows that a first window has at least, and at most as far as is measured.
 const WINDOW_ROWS: (f64, f64) = (500.0, 2_000.0);
+/// Rows that are compared one after the other rather than found by their words.
+const COMPARED_MAX: f64 = 20_000.0;
 const GROWTH: i64 = 8;
+/// PostgreSQL: if more recordings than this have the words, so many rows are compared to count.
+const COUNTED_BY_WORDS: f64 = 0.02;
 /// Rows that are looked at to count.
-const COUNTED_MAX: i64 = 20_000;
-/// Found recordings that are counted exactly.
-const COUNT_MAX: i64 = 10_000;
+const COUNTED_MAX: i64 = 10_000;
 
 /// How many recordings pass a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     /// So many do.
     pub count: u64,
-    /// Whether that is all; else there are more. Up to some 10,000 are counted.
+    /// Whether that is all; else there are more: 10,000 recordings are looked at.
     pub exact: bool,
 }
 
@@ -72,9 +81,6 @@ pub(super) struct Search<'a> {
     clauses: Vec<Clause>,
     /// The share of recordings that fulfil them, if they have nothing to do with each other.
     share: f64,
-    /// Of the rarest.
-    rarest: f64,
-    statistics: &'a Statistics,
     /// There are a few at most, and they are found by what is asked.
     few: bool,
     /// What is asked contradicts itself.
@@ -89,26 +95,32 @@ const fn direction(order: Order) -> &'static str {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(catalog: &'a Catalog, filter: &Filter, statistics: &'a Statistics) -> Self {
+    pub(super) fn new(catalog: &'a Catalog, filter: &Filter, statistics: &Statistics) -> Self {
         let mut clauses: Vec<(f64, Clause)> = words::must_have(filter)
             .into_iter()
             .map(|clause| (statistics.share(&clause), clause))
             .collect();
-        clauses
-            .sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.len().cmp(&other.1.len())));
-        let none = clauses.iter().any(|(_, clause)| clause.is_empty());
-        let rarest = clauses.first().map_or(1.0, |(share, _)| *share);
-        let common = clauses.iter().take_while(|(share, _)| *share <= COMMON).count();
-        // All are common: together they may still be rare.
-        clauses.truncate(if common > 0 { common.min(CLAUSES_MAX) } else { CLAUSES_MAX });
-        let share = clauses.iter().map(|(share, _)| *share).product();
+        let none = clauses.iter().any(|(_, clause)| clause.words.is_empty());
+        clauses.retain(|(share, clause)| clause.words.len() <= WIDE.0 || *share <= WIDE.1);
+        clauses.sort_by(|one, other| {
+            one.0.total_cmp(&other.0).then(one.1.words.len().cmp(&other.1.words.len()))
+        });
+        let (mut together, mut chosen): (f64, Vec<Clause>) = (1.0, Vec::new());
+        for (share, clause) in clauses {
+            let is_worth_it = share <= COMMON || share <= together * WORTH;
+            if chosen.len() < CLAUSES_MAX && share < NEARLY_ALL && is_worth_it {
+                // The rarest stretch of a party comes first, and says most of what the others do.
+                if !(clause.of_party && chosen.iter().any(|other| other.of_party)) {
+                    together *= share;
+                }
+                chosen.push(clause);
+            }
+        }
         Self {
             catalog,
             conditions: Conditions::of(filter),
-            clauses: clauses.into_iter().map(|(_, clause)| clause).collect(),
-            share,
-            rarest,
-            statistics,
+            clauses: chosen,
+            share: together,
             few: filter.call_id.is_some(),
             none,
         }
@@ -125,58 +137,38 @@ impl<'a> Search<'a> {
             return Ok(Vec::new());
         }
         match self.catalog.database().kind() {
-            _ if self.few => self.ask(&self.in_order(false), keys, order, limit),
-            Kind::File => self.ask(&self.in_order(self.rarest <= COMMON), keys, order, limit),
-            Kind::Postgres => self.by_windows(keys, order, limit),
+            Kind::Postgres if !self.few => self.by_windows(keys, order, limit),
+            _ => self.ask(keys, order, limit),
         }
     }
 
-    /// Rows in the order of keys, read as far as needed.
-    fn in_order(&self, by_words: bool) -> String {
-        match by_words {
-            true => format!(
-                "words w CROSS JOIN recordings r ON r.recording = w.rowid WHERE {}",
-                self.matches()
-            ),
-            false => "recordings r WHERE 1 = 1".to_owned(),
+    /// SQLite: rows in the order of keys, read as far as needed, and what their key is called: a list of a word is read
+    /// from its own number of a row on, but not from another table's.
+    fn in_order(&self) -> (String, &'static str) {
+        if self.few || self.clauses.is_empty() {
+            return ("recordings r WHERE 1 = 1".to_owned(), "r.recording");
         }
+        let any = |clause: &Clause| {
+            let tokens = clause.words.iter().map(|word| format!("\"{}\"", write::token(*word)));
+            format!("({})", tokens.collect::<Vec<_>>().join(" OR "))
+        };
+        let all: Vec<_> = self.clauses.iter().map(any).collect();
+        let rows = format!(
+            "words w CROSS JOIN recordings r ON r.recording = w.rowid WHERE w.words MATCH '{}'",
+            all.join(" AND ")
+        );
+        (rows, "w.rowid")
     }
 
-    /// The condition that a row has the words.
-    fn matches(&self) -> String {
-        let all = self.clauses.iter();
-        match self.catalog.database().kind() {
-            Kind::File => {
-                let any = |clause: &Clause| {
-                    let tokens: Vec<_> =
-                        clause.iter().map(|word| format!("\"{}\"", write::token(*word))).collect();
-                    format!("({})", tokens.join(" OR "))
-                };
-                let all: Vec<_> = all.map(any).collect();
-                format!("w.words MATCH '{}'", all.join(" AND "))
-            }
-            Kind::Postgres => {
-                let any = |clause: &Clause| {
-                    let numbers: Vec<_> = clause.iter().map(i32::to_string).collect();
-                    let operator = if numbers.len() == 1 { "@>" } else { "&&" };
-                    format!("r.words {operator} '{{{}}}'", numbers.join(","))
-                };
-                let all: Vec<_> = all.map(any).collect();
-                all.join(" AND ")
-            }
-        }
-    }
-
+    /// Everything that there is, in order.
     fn ask(
         &self,
-        rows: &str,
         Keys(from, to): Keys,
         order: Order,
         limit: usize,
     ) -> Result<Vec<i64>, CatalogError> {
         let mut all = self.conditions.clone();
-        // SQLite reads a list of a word from a row's number on, but not from another table's number.
-        let key = if rows.starts_with("words") { "w.rowid" } else { "r.recording" };
+        let (rows, key) = self.in_order();
         let (from, to) = (all.bind(from), all.bind(to));
         let limit = all.bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let sql = format!(
@@ -194,15 +186,20 @@ impl<'a> Search<'a> {
     }
 
     fn by_windows(&self, keys: Keys, order: Order, limit: usize) -> Result<Vec<i64>, CatalogError> {
-        let keys = Keys(keys.0.max(self.statistics.first), keys.1);
-        let (mut found, mut rest) = (Vec::new(), keys);
-        let mut width = self.first_width(keys, order, limit)?;
+        let rows = (limit as f64 * 2.0 / self.share).max(WINDOW_ROWS.0);
+        let Some((mut rest, mut width)) = self.first_window(keys, order, rows)? else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        let mut by_words = rows > COMPARED_MAX;
         while !rest.is_empty() && found.len() < limit {
             let window = match order {
                 Order::Latest => Keys(rest.0.max(rest.1.saturating_sub(width)), rest.1),
                 Order::Earliest => Keys(rest.0, rest.1.min(rest.0.saturating_add(width))),
             };
-            found.extend(self.window(window, order, limit - found.len())?);
+            found.extend(self.window(window, order, limit - found.len(), by_words)?);
+            // The words have more to do with each other than was thought.
+            by_words = true;
             rest = match order {
                 Order::Latest => Keys(rest.0, window.0),
                 Order::Earliest => Keys(window.1, rest.1),
@@ -212,34 +209,45 @@ impl<'a> Search<'a> {
         Ok(found)
     }
 
-    /// How wide a window is that should hold enough, by how close recordings are at its beginning.
-    fn first_width(
+    /// What there is of these keys, and how wide a window is that holds so many rows, by how close they are at the
+    /// beginning. None if there are no recordings.
+    fn first_window(
         &self,
         Keys(from, to): Keys,
         order: Order,
-        limit: usize,
-    ) -> Result<i64, CatalogError> {
-        let rows = (limit as f64 * 2.0 / self.share).max(WINDOW_ROWS.0);
-        let measured = rows.min(WINDOW_ROWS.1) as i64;
+        rows: f64,
+    ) -> Result<Option<(Keys, i64)>, CatalogError> {
+        let measured = rows.min(WINDOW_ROWS.1);
+        let other = match order {
+            Order::Latest => Order::Earliest,
+            Order::Earliest => Order::Latest,
+        };
         let mut all = Conditions::default();
         let (least, most) = (all.bind(from), all.bind(to));
-        let skipped = all.bind(measured);
+        let skipped = all.bind(measured as i64);
+        let row = |order| {
+            let order = direction(order);
+            format!(
+                "SELECT recording FROM recordings WHERE recording >= {least} AND recording < {most} \
+                 ORDER BY recording {order}"
+            )
+        };
+        let (begins, ends) = (row(order), row(other));
         let sql = format!(
-            "SELECT recording FROM recordings WHERE recording >= {least} AND recording < {most} \
-             ORDER BY recording {} OFFSET {skipped} LIMIT 1",
-            direction(order)
+            "SELECT ({begins} LIMIT 1) AS begins, ({ends} LIMIT 1) AS ends, \
+             ({begins} OFFSET {skipped} LIMIT 1) AS edge"
         );
-        let Some(edge) = self.keys(&sql, &all.values)?.pop() else {
-            return Ok(i64::MAX);
+        let rows_found = self.catalog.database().query(&sql, &all.values)?;
+        let end = |name| match rows_found.first() {
+            Some(row) => row.optional_integer(name),
+            None => Ok(None),
         };
-        let span = match order {
-            Order::Latest => to.min(self.statistics.last.max(edge)).saturating_sub(edge),
-            Order::Earliest => edge.saturating_sub(from),
-        };
-        // What is beyond the last recording is part of the first window, too.
-        let beyond =
-            if order == Order::Latest { to.saturating_sub(edge).saturating_sub(span) } else { 0 };
-        Ok(((span as f64 * (rows / measured as f64)) as i64).max(1).saturating_add(beyond))
+        let (Some(begin), Some(last)) = (end("begins")?, end("ends")?) else { return Ok(None) };
+        let keys = Keys(begin.min(last), begin.max(last).saturating_add(1));
+        // There are fewer than that: one window holds them all.
+        let Some(edge) = end("edge")? else { return Ok(Some((keys, i64::MAX))) };
+        let span = begin.abs_diff(edge) as f64 * (rows / measured);
+        Ok(Some((keys, (span as i64).max(1))))
     }
 
     fn window(
@@ -247,18 +255,16 @@ impl<'a> Search<'a> {
         Keys(from, to): Keys,
         order: Order,
         limit: usize,
+        by_words: bool,
     ) -> Result<Vec<i64>, CatalogError> {
         let mut all = self.conditions.clone();
-        if !self.clauses.is_empty() {
-            all.and(self.matches());
-        }
-        let (from, to) = (all.bind(from), all.bind(to));
+        let by_words = by_words && !self.clauses.is_empty();
+        let rows = self.within(Keys(from, to), by_words, &mut all);
         let limit = all.bind(i64::try_from(limit).unwrap_or(i64::MAX));
         // Apart, so that the planner finds all of a window in the best way, and does not hope to meet enough of them
         // soon by going through all in order.
         let sql = format!(
-            "WITH hits AS MATERIALIZED (SELECT r.recording FROM recordings r \
-             WHERE r.recording >= {from} AND r.recording < {to} AND {}) \
+            "WITH hits AS MATERIALIZED (SELECT r.recording FROM {rows} AND {}) \
              SELECT recording FROM hits ORDER BY recording {} LIMIT {limit}",
             all.sql(),
             direction(order)
@@ -266,31 +272,44 @@ impl<'a> Search<'a> {
         self.keys(&sql, &all.values)
     }
 
+    /// PostgreSQL: the rows of a window, by their words alone, or by their keys.
+    fn within(&self, Keys(from, to): Keys, by_words: bool, all: &mut Conditions) -> String {
+        let within = words::within(from, to.saturating_sub(1));
+        let (from, to) = (all.bind(from), all.bind(to));
+        if !by_words {
+            return format!("recordings r WHERE r.recording >= {from} AND r.recording < {to}");
+        }
+        let clauses = self.clauses.iter().chain(&within).map(|clause| any_of(clause, all));
+        let clauses: Vec<_> = clauses.collect();
+        // The sum is no column: so the planner does not take the list of all keys of a window for the better one.
+        format!(
+            "recordings r WHERE {} AND r.recording + 0 >= {from} AND r.recording + 0 < {to}",
+            clauses.join(" AND ")
+        )
+    }
+
     /// How many there are within `keys`.
-    pub(super) fn count(&self, Keys(from, to): Keys) -> Result<Count, CatalogError> {
+    pub(super) fn count(&self, keys: Keys) -> Result<Count, CatalogError> {
         if self.none {
             return Ok(Count { count: 0, exact: true });
         }
         let mut all = self.conditions.clone();
-        let is_file = self.catalog.database().kind() == Kind::File;
-        let by_words = !self.few && self.rarest <= COMMON;
-        let (from, to) = (all.bind(from), all.bind(to));
-        let (max, conditions) = (all.bind(COUNTED_MAX), all.sql());
-        let rows = match (by_words, is_file) {
-            (true, true) => {
-                format!("{} AND w.rowid >= {from} AND w.rowid < {to}", self.in_order(true))
+        let conditions = all.sql();
+        let rows = match self.catalog.database().kind() {
+            _ if self.few => {
+                format!("{} AND {conditions}", self.within(keys, false, &mut all))
             }
-            (true, false) => format!(
-                "recordings r WHERE {} AND r.recording >= {from} AND r.recording < {to}",
-                self.matches()
-            ),
-            (false, _) if self.few => format!(
-                "recordings r WHERE r.recording >= {from} AND r.recording < {to} AND {conditions}"
-            ),
-            (false, _) => {
-                format!("recordings r WHERE r.recording >= {from} AND r.recording < {to}")
+            Kind::File => {
+                let (from, to) = (all.bind(keys.0), all.bind(keys.1));
+                let (rows, key) = self.in_order();
+                format!("{rows} AND {key} >= {from} AND {key} < {to}")
+            }
+            Kind::Postgres => {
+                let by_words = !self.clauses.is_empty() && self.share <= COUNTED_BY_WORDS;
+                self.within(keys, by_words, &mut all)
             }
         };
+        let max = all.bind(COUNTED_MAX + 1);
         let sql = format!(
             "SELECT count(*) AS seen, CAST(coalesce(sum(CASE WHEN passes THEN 1 ELSE 0 END), 0) AS BIGINT) \
              AS passed FROM (SELECT ({conditions}) AS passes FROM {rows} LIMIT {max}) AS looked_at"
@@ -298,7 +317,13 @@ impl<'a> Search<'a> {
         let rows = self.catalog.database().query(&sql, &all.values)?;
         let number = |name| rows.first().map_or(Ok(0), |row| row.integer(name));
         let (seen, passed) = (number("seen")?, number("passed")?);
-        let exact = seen < COUNTED_MAX && passed <= COUNT_MAX;
-        Ok(Count { count: passed.min(COUNT_MAX).unsigned_abs(), exact })
+        Ok(Count { count: passed.min(COUNTED_MAX).unsigned_abs(), exact: seen <= COUNTED_MAX })
     }
+}
+
+/// PostgreSQL: the condition that a row has one of these words. Bound, so that there are few different statements: a
+/// connection keeps each that it was given.
+fn any_of(clause: &Clause, all: &mut Conditions) -> String {
+    let operator = if clause.words.len() == 1 { "@>" } else { "&&" };
+    format!("r.words {operator} {}", all.bind(Value::Numbers(clause.words.clone())))
 }

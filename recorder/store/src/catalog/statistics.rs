@@ -19,9 +19,6 @@ pub(super) const RENEWED_AFTER: u32 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Statistics {
     shares: HashMap<Word, f64>,
-    /// The keys that there are.
-    pub(super) first: i64,
-    pub(super) last: i64,
 }
 
 impl Statistics {
@@ -49,12 +46,12 @@ impl Statistics {
         }
         let share = |count| f64::from(count) / f64::from(rows.max(1));
         let shares = counts.into_iter().map(|(word, count)| (word, share(count))).collect();
-        Ok(Self { shares, first, last })
+        Ok(Self { shares })
     }
 
     /// The share of recordings that may fulfil a clause.
     pub(super) fn share(&self, clause: &Clause) -> f64 {
-        let known = clause.iter().filter_map(|word| self.shares.get(word));
+        let known = clause.words.iter().filter_map(|word| self.shares.get(word));
         known.sum::<f64>().clamp(RARE, 1.0)
     }
 }

@@ -5,6 +5,8 @@
 //! d:inbound    direction                   q:31   the worst stream's MOS, tenths
 //! t:12         duration, 4 to a doubling   n      incomplete       g   has gaps
 //! l:complaint  a label                     m:case=4711   free metadata         h   held
+//! w32:1a2b     the 2^32 microseconds in which it began; also 2^36, 2^40, 2^44. PostgreSQL only, whose lists are not in
+//!              the order of time (search.rs)
 //! ```
 //!
 //! A word is kept as its 32-bit hash (FNV-1a). Two may have the same, and `t`, `q` and stretches say less than what is
@@ -15,18 +17,28 @@ use std::collections::BTreeSet;
 
 use super::filter::Filter;
 use super::party;
-use super::row::Columns;
+use super::row::{APART_BITS, Columns};
 
 /// A word's hash, as PostgreSQL keeps it.
 pub(super) type Word = i32;
 
 /// One of these must be there.
-pub(super) type Clause = Vec<Word>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Clause {
+    pub(super) words: Vec<Word>,
+    /// Stretches of one party: who has one has the others more often than chance would have it.
+    pub(super) of_party: bool,
+}
+
+/// Base-2 logarithms of stretches of time, in microseconds: 72 minutes, 19 hours, 13 days, 204 days.
+const STRETCHES_OF_TIME: [u32; 4] = [32, 36, 40, 44];
+/// Words that a window's stretches of time may be.
+const STRETCHES_MAX: i64 = 24;
 
 /// MOS is at most 5.
 const MOS_TENTHS_MAX: i64 = 50;
-/// 2^48 ms are 9,000 years.
-const DURATION_STEPS_MAX: i64 = 4 * 48;
+/// 2^27 ms are a day and a half: longer ones are alike.
+const DURATION_STEPS_MAX: i64 = 4 * 27;
 
 /// FNV-1a, 32 bits.
 pub(super) fn word(bytes: impl IntoIterator<Item = u8>) -> Word {
@@ -86,12 +98,34 @@ pub(super) fn of(columns: &Columns, said: &Said) -> Vec<Word> {
     words.into_iter().collect()
 }
 
+fn when(bits: u32, stretch: i64) -> Word {
+    named("w", &format!("{bits}:{stretch:x}"))
+}
+
+/// When a recording began, by its key.
+pub(super) fn of_time(key: i64) -> impl Iterator<Item = Word> {
+    STRETCHES_OF_TIME.into_iter().map(move |bits| when(bits, key >> (bits + APART_BITS)))
+}
+
+/// What recordings with keys from the first to the last one have one of; none if that is nearly all of time.
+pub(super) fn within(first: i64, last: i64) -> Option<Clause> {
+    STRETCHES_OF_TIME.into_iter().find_map(|bits| {
+        let shift = bits + APART_BITS;
+        let stretches = (first >> shift)..=(last >> shift);
+        let few = stretches.end() - stretches.start() < STRETCHES_MAX;
+        let words = || stretches.map(|stretch| when(bits, stretch)).collect();
+        few.then(|| Clause { words: words(), of_party: false })
+    })
+}
+
 /// What a recording that passes the filter must have. What the filter says by time, Call-ID or absence has no word.
 pub(super) fn must_have(filter: &Filter) -> Vec<Clause> {
-    let mut clauses: Vec<Clause> = Vec::new();
+    let mut clauses: Vec<Vec<Word>> = Vec::new();
+    let mut of_party = 0;
     if let Some(party) = &filter.party {
         let lists = party::must_have(&party::wanted(party));
         clauses.extend(lists.iter().map(|list| list.iter().map(|one| stretch(one)).collect()));
+        of_party = clauses.len();
     }
     clauses.extend(filter.direction.map(|direction| vec![named("d:", direction.name())]));
     if filter.duration_min.is_some() || filter.duration_max.is_some() {
@@ -111,7 +145,8 @@ pub(super) fn must_have(filter: &Filter) -> Vec<Clause> {
     let metadata = filter.metadata.iter();
     clauses.extend(metadata.map(|(key, value)| vec![named("m:", &format!("{key}={value}"))]));
     clauses.extend((filter.held == Some(true)).then(|| vec![named("h", "")]));
-    clauses
+    let clause = |(number, words)| Clause { words, of_party: number < of_party };
+    clauses.into_iter().enumerate().map(clause).collect()
 }
 
 #[cfg(test)]
@@ -129,6 +164,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn who_is_within_a_window_has_one_of_its_words(
+            first in 0..i64::MAX, width in 0..i64::MAX, place in 0.0..1.0,
+        ) {
+            let last = first.saturating_add(width >> (width % 50));
+            let key = first + ((last - first) as f64 * place) as i64;
+            if let Some(clause) = within(first, last) {
+                prop_assert!(clause.words.len() <= STRETCHES_MAX as usize);
+                prop_assert!(key > last || of_time(key).any(|word| clause.words.contains(&word)));
+            }
+        }
+
         #[test]
         fn longer_is_never_a_lower_step(one in any::<i64>(), other in any::<i64>()) {
             let (less, more) = (one.min(other), one.max(other));

@@ -53,7 +53,7 @@ pub(super) fn put<'a>(
         row.extend(columns.values());
         match transaction.kind() {
             Kind::File => words.push(vec![key.into(), text(&list).into()]),
-            Kind::Postgres => row.push(Value::Numbers(list)),
+            Kind::Postgres => row.push(numbers(list, key)),
         }
         rows.push(row);
     }
@@ -140,7 +140,8 @@ pub(super) fn index_again(
     let sql = format!("SELECT * FROM recordings WHERE id = $1{lock}");
     let rows = transaction.query(&sql, &[id.to_string().into()])?;
     let Some(row) = rows.first() else { return Err(CatalogError::NotFound(id.to_string())) };
-    let key: Value = row.integer("recording")?.into();
+    let number = row.integer("recording")?;
+    let key = Value::from(number);
     let said = annotations::said(transaction, &[id])?.remove(&id).unwrap_or_default();
     let list = words::of(&Columns::read(row)?, &said);
     match transaction.kind() {
@@ -152,7 +153,7 @@ pub(super) fn index_again(
         }
         Kind::Postgres => {
             let sql = "UPDATE recordings SET words = $2 WHERE recording = $1";
-            transaction.execute(sql, &[key, Value::Numbers(list)])?;
+            transaction.execute(sql, &[key, numbers(list, number)])?;
         }
     }
     Ok(())
@@ -161,6 +162,11 @@ pub(super) fn index_again(
 /// A word as FTS5 has it.
 pub(super) fn token(word: Word) -> String {
     format!("{:x}", word.cast_unsigned())
+}
+
+fn numbers(mut words: Vec<Word>, key: i64) -> Value {
+    words.extend(words::of_time(key));
+    Value::Numbers(words)
 }
 
 fn text(words: &[Word]) -> String {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use base::{RecordingId, Timestamp};
-use store::{Existing, NewRecording, Recordings};
+use store::{Existing, FolderError, NewRecording, Recordings};
 
 /// Set for the process that is killed.
 const FOLDER: &str = "STORE_CRASH_TEST_FOLDER";
@@ -31,7 +31,7 @@ fn files(edition: u64) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn publisher() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let recordings = Recordings::open(Path::new(&folder)).unwrap();
+    let recordings = opened(Path::new(&folder));
     for batch in 0.. {
         let editions: Vec<_> = (0..5).map(|n| files(batch * 5 + n)).collect();
         let files: Vec<Vec<(&str, &[u8])>> = editions
@@ -51,6 +51,17 @@ fn publisher() {
             println!("published {}", new.id);
         }
     }
+}
+
+/// A process that another test starts holds our lock until it has become what it is to be.
+fn opened(folder: &Path) -> Recordings {
+    for _ in 0..500 {
+        match Recordings::open(folder) {
+            Err(FolderError::InUse(_)) => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays locked", folder.display());
 }
 
 #[test]
@@ -80,7 +91,7 @@ fn killed_at_any_moment_leaves_whole_recordings_only() {
         leftovers += hidden(dir.path());
 
         check_whole(dir.path(), &published);
-        drop(Recordings::open(dir.path()).unwrap());
+        drop(opened(dir.path()));
         assert_eq!(hidden(dir.path()), 0, "round {round}");
         check_whole(dir.path(), &published);
     }

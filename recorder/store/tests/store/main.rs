@@ -10,4 +10,5 @@ mod folder;
 mod places;
 mod rebuild;
 mod sample;
+mod search;
 mod verify;

@@ -155,8 +155,10 @@ impl Drop for Pool {
 fn session(patience: Duration) -> Hook {
     let patience = patience.as_millis().max(1);
     let must = format!("SET statement_timeout = {patience}; SET lock_timeout = {patience}");
-    // Nice to have: not all that speak the protocol know these. A search's best plan hangs on its values.
-    let may = ["SET plan_cache_mode = force_custom_plan", "SET jit = off"];
+    // Nice to have: not all that speak the protocol know these. A search's best plan hangs on its values, and is never
+    // to read all.
+    let may =
+        ["SET plan_cache_mode = force_custom_plan", "SET jit = off", "SET enable_seqscan = off"];
     Hook::async_fn(move |client, _| {
         let must = must.clone();
         Box::pin(async move {

@@ -1,5 +1,5 @@
-//! `cargo xtask kills`, `attack`, `soak`: the tests that take long, at full length. Root only: they record from a
-//! wire that they make.
+//! `cargo xtask kills`, `attack`, `soak`, `viewers`: the tests that take long, at full length. Root only: they record
+//! from a wire that they make.
 
 use anyhow::{Result, bail};
 
@@ -8,6 +8,8 @@ use crate::shell::{self, cargo};
 
 /// Calls that are up at once.
 const CALLS: u32 = 500;
+/// How often what is compared takes turns.
+const ROUNDS: u32 = 9;
 
 /// Kills a recorder so often under live calls.
 pub(crate) fn kills(count: u32) -> Result<()> {
@@ -22,6 +24,11 @@ pub(crate) fn attack(seconds: u32) -> Result<()> {
 /// Load that changes for so many minutes.
 pub(crate) fn soak(minutes: f64) -> Result<()> {
     run("soak", "SPANREEL_SOAK", &minutes.to_string())
+}
+
+/// 100 viewers, 50 players and 10 live listeners beside calls; phases of so many seconds without and with them, in turn.
+pub(crate) fn viewers(seconds: u32) -> Result<()> {
+    run("viewers", "SPANREEL_VIEWERS", &format!("{}x{seconds}x{ROUNDS}", CALLS + 20))
 }
 
 /// Runs the tests of a module of the live tests.

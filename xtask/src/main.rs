@@ -26,6 +26,7 @@ usage: cargo xtask COMMAND
   kills [N]        kills the recorder at N random moments under 500 live calls [200]
   attack [SECONDS] floods of SIP, RTP, fragments and tunnels beside 500 live calls [60]
   soak [MINUTES]   changing load with restarts; memory, descriptors and files return to where they were [60]
+  viewers [SECONDS] viewers, players and listeners beside 520 calls: no drop, and what they cost; phases so long [15]
   ebpf [--check]   build the XDP program anew; or see that the committed one is what its source gives
   web              build the window's pages (node, npm), which the program then has in it
   web test         the pages in a browser, with the real program
@@ -52,6 +53,10 @@ fn main() -> ExitCode {
         ["attack", seconds] => seconds.parse().map_err(anyhow::Error::from).and_then(long::attack),
         ["soak"] => long::soak(60.0),
         ["soak", minutes] => minutes.parse().map_err(anyhow::Error::from).and_then(long::soak),
+        ["viewers"] => long::viewers(15),
+        ["viewers", seconds] => {
+            seconds.parse().map_err(anyhow::Error::from).and_then(long::viewers)
+        }
         ["ebpf", ..] => ebpf::run(),
         ["web"] => web::build(),
         ["web", "test"] => web::test(),

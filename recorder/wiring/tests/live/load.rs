@@ -3,7 +3,7 @@
 //! `SPANREEL_LOAD=2000x60 cargo test --release -p wiring --test live many_calls -- --nocapture` takes 2,000 calls of
 //! 60 s; without it, as many as any machine takes.
 
-use crate::recorder::{Recorder, assert_nothing_lost};
+use crate::recorder::assert_nothing_lost;
 use crate::rig::Rig;
 use crate::wire::{eventually, play, with_wire};
 
@@ -13,30 +13,15 @@ fn load() -> (u32, u32) {
     (calls.parse().unwrap(), seconds.parse().unwrap())
 }
 
-/// In `/proc/*/stat`, on every Linux (`USER_HZ`).
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// Seconds of CPU time, and the most memory in MiB.
-fn used(recorder: &Recorder) -> (f64, u64) {
-    let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", recorder.id())).unwrap();
-    let stat = read("stat");
-    let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    let ticks = |place: usize| fields[place].parse::<f64>().unwrap();
-    let status = read("status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    ((ticks(11) + ticks(12)) / TICKS_PER_SECOND, peak / 1024)
-}
-
 fn many_calls(mode: &'static str) {
     with_wire(move || {
         let (calls, seconds) = load();
         let rig = Rig::new(calls, seconds);
         let recorder = rig.start(&["--mode", mode]);
         let sent = play(&rig.capture()).frames;
-        let (capturing, _) = used(&recorder);
+        let capturing = recorder.cpu_seconds();
         eventually("all calls are stored", || rig.list().len() == rig.truth.len());
-        let (all, peak) = used(&recorder);
+        let (all, peak) = (recorder.cpu_seconds(), recorder.status("VmHWM") / 1024);
         let ledger = recorder.stop();
         println!(
             "{mode}: {calls} calls of {seconds} s, {sent} packets: {capturing:.2} s of CPU time until the last \

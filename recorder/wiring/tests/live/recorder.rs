@@ -14,6 +14,8 @@ use crate::wire::{SPAN, eventually};
 
 /// Bytes before the samples of a WAV file that `play` writes.
 const WAV_HEADER_BYTES: usize = 44;
+/// In `/proc/*/stat`, on every Linux (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The folder in which one recorder works: its data, its log, and what a test puts there.
 pub(crate) struct Site {
@@ -97,8 +99,8 @@ impl Site {
         to
     }
 
-    /// What one hears: left and right.
-    pub(crate) fn sound(&self, id: RecordingId) -> [Vec<i16>; 2] {
+    /// What `play` writes.
+    pub(crate) fn wav(&self, id: RecordingId) -> Vec<u8> {
         let wav = self.path(&format!("{id}.wav"));
         succeed(
             spanreel()
@@ -109,7 +111,13 @@ impl Site {
         );
         let bytes = std::fs::read(&wav).unwrap();
         std::fs::remove_file(&wav).unwrap();
+        bytes
+    }
+
+    /// What one hears: left and right.
+    pub(crate) fn sound(&self, id: RecordingId) -> [Vec<i16>; 2] {
         let mut sides = [Vec::new(), Vec::new()];
+        let bytes = self.wav(id);
         let samples = bytes[WAV_HEADER_BYTES..].as_chunks::<2>().0;
         for (index, sample) in samples.iter().enumerate() {
             sides[index % 2].push(i16::from_le_bytes(*sample));
@@ -190,6 +198,11 @@ impl Recorder {
         arenas
     }
 
+    /// Seconds of CPU time that it has used.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        cpu_seconds(self.id())
+    }
+
     pub(crate) fn kill(mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
@@ -204,6 +217,14 @@ impl Drop for Recorder {
             let _ = child.wait();
         }
     }
+}
+
+/// Seconds of CPU time that a process has used.
+pub(crate) fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let ticks = |place: usize| fields[place].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
 
 pub(crate) fn spanreel() -> Command {

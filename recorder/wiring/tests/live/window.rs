@@ -8,8 +8,9 @@ use tokio::runtime::Runtime;
 use web::link::status::LiveCall;
 use web::link::{Latest, Listening, Piece, Recorder, SOCKET_NAME};
 
-use crate::callers::{CALLEE, CALLER, Callers, Habits, Heard, Kind, Sent};
-use crate::recorder::{Site, assert_nothing_lost};
+use crate::callers::{Callers, Habits, Kind};
+use crate::recorder::{Site, assert_nothing_lost, spread};
+use crate::sound::Sound;
 use crate::wire::{SPAN, eventually, ip, with_wire};
 
 /// A window on a recorder.
@@ -60,59 +61,17 @@ impl Window {
     }
 }
 
-/// What was heard of a call.
-#[derive(Default)]
-struct Sound {
-    /// When the first sample was sent, milliseconds since the epoch.
-    begun: u64,
-    sides: [Vec<i16>; 2],
-    /// How long after its last sample each block came, milliseconds.
-    delays: Vec<u64>,
-    ended: String,
-}
-
 /// Hears a call to its end.
 fn hear(window: &Window, mut listening: Listening) -> Sound {
     let mut heard = Sound::default();
-    loop {
+    while heard.ended.is_none() {
         let next = async { tokio::time::timeout(Duration::from_secs(30), listening.next()).await };
         match window.runtime.block_on(next).unwrap() {
-            Piece::Ended(reason) => return Sound { ended: reason, ..heard },
-            Piece::Sound(sound) => {
-                let samples = heard.sides[0].len() as u64;
-                if samples == 0 {
-                    heard.begun = sound.time;
-                }
-                let expected = heard.begun + samples / 8;
-                assert!(sound.time.abs_diff(expected) <= 1, "a block is missing");
-                let last = sound.time + sound.samples.len() as u64 / 8;
-                heard.delays.push(now().as_millis().saturating_sub(last));
-                for pair in &sound.samples {
-                    heard.sides[0].push(pair[0]);
-                    heard.sides[1].push(pair[1]);
-                }
-            }
+            Piece::Ended(reason) => heard.ended = Some(reason),
+            Piece::Sound(sound) => heard.take(sound.time, sound.samples),
         }
     }
-}
-
-/// Every sample heard is one that was sent, in its place; and from the first packet on none is missing.
-fn assert_as_sent(sent: &Sent, heard: &Sound) {
-    let mut first = [0_i64; 2];
-    for side in [CALLER, CALLEE] {
-        let found =
-            Heard::of(&sent.call, side, &heard.sides[side]).unwrap_or_else(|told| panic!("{told}"));
-        let begin = found.places.iter().position(Option::is_some).unwrap();
-        let rest = &found.places[begin..];
-        assert!(rest.iter().all(Option::is_some), "side {side}: packets are missing after {begin}");
-        assert!(rest.len() > 50, "side {side}: only {} packets were heard", rest.len());
-        assert_eq!(found.shift(), 0, "side {side}: the distance of packets is that of their sound");
-        // Where it is on the time line, against when it was sent; the callers' clock is not the wall clock.
-        let place = heard.begun as i64 + found.places[begin].unwrap() as i64 / 8;
-        let sent = sent.packets(side).nth(begin).unwrap();
-        first[side] = place - sent.as_millis() as i64;
-    }
-    println!("the two sides are {} ms off each other's place", first[0] - first[1]);
+    heard
 }
 
 fn a_call_is_heard(mode: &'static str) {
@@ -138,15 +97,20 @@ fn a_call_is_heard(mode: &'static str) {
         assert_eq!((listening.rate, listening.call_id.as_ref()), (8_000, Some(&call_id)));
         let beside = window.listen(&call);
         let heard = hear(&window, listening);
-        assert_eq!(heard.ended, "ended");
+        assert_eq!(heard.ended.as_deref(), Some("ended"));
         drop(beside);
+        let began = callers.began();
         let sent = callers.finish();
         let this = sent.iter().find(|it| it.call.call_id() == call_id).unwrap();
-        assert_as_sent(this, &heard);
-        let mut delays = heard.delays.clone();
-        delays.sort_unstable();
-        let (median, most) = (delays[delays.len() / 2], delays.last().unwrap());
-        println!("{mode}: a block is heard {median} ms after its last sample, at worst {most} ms");
+        let told = heard.assert_as_sent(this);
+        assert!(told.packets() > 50, "only {} packets were heard", told.packets());
+        let delays = heard.delays(&told, this, began);
+        let [_, median, most] = spread(delays.iter().map(|it| it.as_millis() as u64).collect());
+        println!(
+            "{mode}: a packet is heard {median} ms after it was sent, at worst {most} ms; the sides are {} ms off each \
+             other's place",
+            heard.skew(&told, this)
+        );
         eventually("no call is listed any more", || window.calls(None).is_empty());
         let unknown = window.runtime.block_on(window.recorder.listen(&call.id)).map(drop);
         assert_eq!(unknown.unwrap_err().to_string(), "the recorder says: unknown");
@@ -232,7 +196,7 @@ fn the_process_that_serves_the_pages_ends_with_the_recorder_and_is_started_again
 }
 
 /// The processes that a process started.
-fn children(of: u32) -> Vec<u32> {
+pub(crate) fn children(of: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap();
     let ids = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let parent = |id: &u32| -> Option<u32> {

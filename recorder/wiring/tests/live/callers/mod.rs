@@ -117,6 +117,11 @@ impl Callers {
         eventually("all calls are up", || self.up() >= calls);
     }
 
+    /// When they began.
+    pub(crate) const fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Time since they began.
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()

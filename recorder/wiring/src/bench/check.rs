@@ -8,10 +8,9 @@ use anyhow::Result;
 use base::recording::Recording;
 use rayon::prelude::*;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use store::{Catalog, Filter, Order};
 
-use super::sound::Listener;
+use super::sound::{Listener, sha256};
 use crate::data_dir::DataDir;
 use crate::synth::{PACKET_SAMPLES, SideTruth, Studio, Truth};
 
@@ -228,16 +227,6 @@ fn compare(call: u32, truth: &SideTruth, channel: &[i16], studio: &Studio) -> Si
         }
     }
     found
-}
-
-/// Of samples of 16 bits, little-endian.
-fn sha256(samples: &[i16]) -> String {
-    let mut hash = Sha256::new();
-    for part in samples.chunks(4_096) {
-        let bytes: Vec<u8> = part.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        hash.update(bytes);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

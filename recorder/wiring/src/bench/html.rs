@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::disk::{Latency, Sustained};
+use super::multiply::Multiplied;
 use super::report::Report;
 use super::search::Found;
 use super::trial::{Trial, Way};
@@ -19,6 +20,7 @@ small{color:#5b6675}svg{max-width:100%}pre{white-space:pre-wrap;font-size:12px;b
 pub(super) fn page(report: &Report) -> String {
     let mut body = String::new();
     head(&mut body, report);
+    report.replay.iter().for_each(|found| multiplied(&mut body, found));
     report.search.iter().for_each(|found| searched(&mut body, found));
     if !report.trials.is_empty() {
         loads(&mut body, &report.trials);
@@ -53,6 +55,17 @@ fn head(to: &mut String, report: &Report) {
     to.push_str("</table>");
 }
 
+fn multiplied(to: &mut String, found: &Multiplied) {
+    section(to, "A capture multiplied");
+    push(to, format_args!("<pre>{}</pre>", escaped(&found.told())));
+    push(to, format_args!("<p>SHA-256 of the capture: {}</p>", escaped(&found.corpus_sha256)));
+    let ledger = serde_json::to_string_pretty(&found.ledger).unwrap_or_default();
+    push(
+        to,
+        format_args!("<details><summary>Ledger</summary><pre>{}</pre></details>", escaped(&ledger)),
+    );
+}
+
 fn searched(to: &mut String, found: &Found) {
     section(to, "Lossless maximum");
     push(
@@ -63,7 +76,7 @@ fn searched(to: &mut String, found: &Found) {
         push(to, format_args!(" {failing} fail: {}.", escaped(&found.failures.join("; "))));
     }
     for left in &found.left_out {
-        push(to, format_args!(" Left out for want of time: {}.", escaped(left)));
+        push(to, format_args!(" Left out: {}.", escaped(left)));
     }
     push(to, format_args!(" {:.0} s.</p>", found.seconds));
 }

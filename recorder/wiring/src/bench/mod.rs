@@ -2,23 +2,28 @@
 //!
 //! Calls whose every sample is known are sent (`wire`, `feed`, `sender`) to this same program, which runs as another
 //! process (`recorder`); what it made is compared with what was sent (`check`), what it used is asked of the kernel
-//! (`process`). A `trial` is one such load. Out: text, JSON, and a signed page (`report`).
+//! (`process`). A `trial` is one such load; `multiply` takes a capture of the user's instead, of which `copies` makes
+//! many. Out: text, JSON, and a signed page (`report`).
 //!
 //! Invariants: nothing is sent but on interfaces that the bench made itself, in a namespace that vanishes with it; its
 //! folder is gone when it ends; a trial in which anything was lost, late or wrong is not passed.
 
 mod check;
 mod coefficients;
+mod copies;
 mod disk;
 mod feed;
 mod html;
 mod interrupt;
 mod ledger;
 mod load;
+mod multiply;
+mod numbers;
 mod plan;
 mod process;
 mod recorder;
 mod report;
+mod rewrite;
 mod search;
 mod sender;
 mod sound;
@@ -49,6 +54,8 @@ enum Command {
     Load(load::Load),
     /// Search the most calls at once of which nothing is lost, and show what happens beyond.
     Search(search::Search),
+    /// Record a capture of yours at so many times its load, and compare every copy with the original.
+    Replay(multiply::Multiply),
     /// Measure what the disk sustains in the journal's pattern.
     Disk(disk::Disk),
     /// Compute the machine that so many calls need, from what they cost.
@@ -93,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict> {
     match &options.command {
         Command::Load(arguments) => load::run(arguments),
         Command::Search(arguments) => search::run(arguments),
+        Command::Replay(arguments) => multiply::run(arguments),
         Command::Disk(arguments) => disk::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
     }

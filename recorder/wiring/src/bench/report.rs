@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::disk::Sustained;
 use super::html;
+use super::multiply::Multiplied;
 use super::search::Found;
 use super::trial::Trial;
 use crate::clock;
@@ -38,6 +39,8 @@ pub(super) struct Report {
     pub(super) machine: Value,
     /// Each load, in the order of measuring.
     pub(super) trials: Vec<Trial>,
+    /// What a multiplied capture came to.
+    pub(super) replay: Option<Multiplied>,
     /// What the search came to.
     pub(super) search: Option<Found>,
     /// What the disk sustains.
@@ -59,6 +62,7 @@ impl Report {
             processor: processor(),
             machine: Machine::look(&place).as_json(),
             trials: Vec::new(),
+            replay: None,
             search: None,
             disk: None,
         })

@@ -66,7 +66,7 @@ pub(super) struct Found {
     pub(super) failing_calls: Option<u32>,
     /// What failed there.
     pub(super) failures: Vec<String>,
-    /// What was left out for want of time.
+    /// What was left out, and why.
     pub(super) left_out: Vec<String>,
     /// How long it took.
     pub(super) seconds: f64,
@@ -173,7 +173,7 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
         let mut calls = self.arguments.from.min(most);
         while self.failed.is_none() && self.passed < most {
             if !self.has_time_for(2) {
-                self.leave_out("larger loads than the largest that passed");
+                self.leave_out("larger loads than the largest that passed: no time");
                 return Ok(());
             }
             self.step(calls)?;
@@ -188,7 +188,9 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
         loop {
             while let Some(calls) = self.middle() {
                 if !self.has_time_for(beyond + 2) {
-                    self.leave_out("loads between the most that passed and the least that failed");
+                    self.leave_out(
+                        "loads between the most that passed and the least that failed: no time",
+                    );
                     break;
                 }
                 self.step(calls)?;
@@ -224,11 +226,13 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
     fn go_beyond(&mut self) -> Result<()> {
         for percent in OVERLOADS {
             let calls = self.passed.saturating_mul(percent) / 100;
-            if calls == 0 || !self.has_time_for(1) {
-                self.leave_out(&format!("the load of {percent} %"));
-                continue;
+            if calls > self.arguments.most {
+                self.leave_out(&format!("the load of {percent} %: it is above --most"));
+            } else if calls == 0 || !self.has_time_for(1) {
+                self.leave_out(&format!("the load of {percent} %: no time"));
+            } else {
+                self.try_load(calls)?;
             }
-            self.try_load(calls)?;
         }
         Ok(())
     }
@@ -269,7 +273,7 @@ fn in_words(found: &Found, trials: &[Trial]) -> String {
         text += &format!("; {failing} fail: {}", found.failures.join("; "));
     }
     for left in &found.left_out {
-        text += &format!("\nleft out for want of time: {left}");
+        text += &format!("\nleft out: {left}");
     }
     let load = trials.iter().map(|it| it.load_average).fold(0.0, f64::max);
     text + &format!("\nmachine: {}", busy(load))
@@ -345,6 +349,7 @@ mod tests {
     fn a_machine_that_carries_all_that_may_be_tried_has_no_failing_load() {
         let (found, seen) = searched(100, 1_000, 5_000, None);
         assert_eq!((found.lossless_calls, found.failing_calls), (1_000, None));
-        assert_eq!(seen[..5], [100, 200, 400, 800, 1_000]);
+        assert_eq!(seen, [100, 200, 400, 800, 1_000, 1_000], "never more than may be tried");
+        assert_eq!(found.left_out.len(), OVERLOADS.len());
     }
 }

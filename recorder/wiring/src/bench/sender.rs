@@ -8,7 +8,7 @@ use capture::transmit::{BATCH_FRAMES_MAX, Transmitter};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use super::feed::Feed;
+use super::feed::{Feed, Maker};
 use super::interrupt::Interrupt;
 use super::wire::FAR;
 use crate::clock;
@@ -44,7 +44,7 @@ impl Sent {
 ///
 /// # Errors
 /// The interface does not take them, or someone wants the bench to end.
-pub(super) fn send(feed: &Feed, interrupt: &Interrupt) -> Result<Sent> {
+pub(super) fn send<M: Maker>(feed: &Feed<M>, interrupt: &Interrupt) -> Result<Sent> {
     let transmitter = Transmitter::open(FAR)?;
     let (origin, used) = (feed.origin(), thread_cpu());
     let mut line = Line { transmitter, began: clock::instant(), origin, sent: Sent::default() };

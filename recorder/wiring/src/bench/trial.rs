@@ -9,7 +9,7 @@ use seal::Sha256Hasher;
 use serde::Serialize;
 
 use super::check::{Checked, check};
-use super::feed::Feed;
+use super::feed::{Feed, Maker};
 use super::interrupt::Interrupt;
 use super::ledger::Ledger;
 use super::process::{Stages, between};
@@ -18,7 +18,7 @@ use super::sender::{self, Sent};
 use super::wire;
 use crate::clock;
 use crate::data_dir::DataDir;
-use crate::synth::{self, Codecs, Options, Studio, Truth};
+use crate::synth::{self, Codecs, Making, Options, Studio, Truth};
 
 /// A recorder that has stored nothing new for so long stores nothing more.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
@@ -223,7 +223,7 @@ struct Found {
     corpus_sha256: String,
 }
 
-/// Records a workload live. Must be called without a wire around it: it makes its own.
+/// Records a workload live.
 ///
 /// # Errors
 /// What keeps it from being measured; that the recorder fails its task is none.
@@ -233,21 +233,49 @@ pub(super) fn live(
     folder: &Path,
     interrupt: &Interrupt,
 ) -> Result<Trial> {
-    let cpus = Cpus::divide()?;
+    let load_average = load_average();
+    let feed = Feed::start(Making::new(&workload.options()))?;
+    let Recorded { sent, ledger, used } =
+        record(&feed, workload.calls.into(), queues, folder, interrupt)?;
+    let (truths, studio) = feed.finish()?;
+    let checked = check(&DataDir::open(&folder.join("data"))?, &truths, &studio)?;
+    let corpus_sha256 = corpus(&truths)?;
+    let found = Found { ledger, checked, used, load_average, corpus_sha256 };
+    Ok(Trial::new(Way::Live { queues }, workload, Some(sent), found))
+}
+
+/// What came of sending.
+pub(super) struct Recorded {
+    pub(super) sent: Sent,
+    pub(super) ledger: Ledger,
+    pub(super) used: Used,
+}
+
+/// Sends a feed's frames over a wire to a recorder, which works in the folder `data` of a folder, and waits until so
+/// many recordings are stored, or no more come.
+///
+/// # Errors
+/// As [`live`].
+pub(super) fn record<M: Maker>(
+    feed: &Feed<M>,
+    wanted: u64,
+    queues: u32,
+    folder: &Path,
+    interrupt: &Interrupt,
+) -> Result<Recorded> {
+    let (cpus, data) = (Cpus::divide()?, folder.join("data"));
+    feed.wait_until_ahead(interrupt)?;
     wire::within(queues, || {
-        let (data, load_average) = (folder.join("data"), load_average());
-        let feed = Feed::start(&workload.options())?;
-        feed.wait_until_ahead(interrupt)?;
         cpus.leave_sender()?;
         let recorder = Recorder::run(folder, &data, interrupt)?;
         cpus.be_sender()?;
         let process = recorder.process();
         let (before, stages_before) = (process.cpu(), process.stages());
         let memory_start_kib = process.kibibytes("VmRSS");
-        let sent = sender::send(&feed, interrupt)?;
+        let sent = sender::send(feed, interrupt)?;
         cpus.be_anywhere()?;
         let last = clock::instant();
-        let stored_after = wait_until_stored(&data, workload.calls, interrupt)?;
+        let stored_after = wait_until_stored(&data, wanted, interrupt)?;
         let used = Used {
             cpu_seconds: process.cpu().saturating_sub(before).as_secs_f64(),
             stages: between(&stages_before, &process.stages()),
@@ -257,22 +285,18 @@ pub(super) fn live(
             finishing_seconds: stored_after.unwrap_or_else(|| last.elapsed()).as_secs_f64(),
         };
         let ledger = recorder.stop(feed.duration(), interrupt)?;
-        let (truths, studio) = feed.finish()?;
-        let checked = check(&DataDir::open(&data)?, &truths, &studio)?;
-        let corpus_sha256 = corpus(&truths)?;
-        let found = Found { ledger, checked, used, load_average, corpus_sha256 };
-        Ok(Trial::new(Way::Live { queues }, workload, Some(sent), found))
+        Ok(Recorded { sent, ledger, used })
     })
 }
 
 /// Waits until so many recordings are stored, or no more come. Gives how long that took, if all came.
-fn wait_until_stored(data: &Path, calls: u32, interrupt: &Interrupt) -> Result<Option<Duration>> {
+fn wait_until_stored(data: &Path, wanted: u64, interrupt: &Interrupt) -> Result<Option<Duration>> {
     let recordings = DataDir::open(data)?.recordings();
     let (began, mut changed, mut before) = (clock::instant(), clock::instant(), 0);
     loop {
         interrupt.check()?;
         let stored = whole_folders(&recordings);
-        if stored >= calls as usize {
+        if stored as u64 >= wanted {
             return Ok(Some(began.elapsed()));
         }
         if stored != before {

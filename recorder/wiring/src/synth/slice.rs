@@ -104,6 +104,26 @@ impl Slice {
         self.order.par_sort_unstable();
     }
 
+    /// Has no frames any more.
+    pub(crate) fn clear(&mut self) {
+        self.groups.resize_with(1, Group::default);
+        self.groups.iter_mut().for_each(|group| group.bytes.clear());
+        self.order.clear();
+    }
+
+    /// One more frame behind those that are there, of which [`Slice::fill`] made none.
+    pub(crate) fn push(&mut self, time: Timestamp, frame: &[u8]) {
+        let Some(group) = self.groups.first_mut() else { return };
+        let (offset, length) = (group.bytes.len() as u32, frame.len() as u32);
+        group.bytes.extend_from_slice(frame);
+        self.order.push(Place { time: time.as_nanos(), group: 0, offset, length });
+    }
+
+    /// How many frames there are.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// The frames, in their order.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (Timestamp, &[u8])> {
         self.order.iter().filter_map(|place| {

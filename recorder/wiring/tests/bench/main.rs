@@ -5,6 +5,7 @@
 )]
 
 mod load;
+mod replay;
 mod report;
 
 use std::io::Write as _;

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 60_000;
 
 export class Browser {
   /** What no page may cause: errors, what the security policy forbade, requests to elsewhere. */
@@ -26,6 +26,7 @@ export class Browser {
   async profile({ viewport = { width: 1280, height: 800 }, colorScheme = 'light', expected = [] } = {}) {
     const context = await this.chromium.newContext({ viewport, colorScheme, ignoreHTTPSErrors: true, acceptDownloads: true });
     context.setDefaultTimeout(PATIENCE_MS);
+    await context.addInitScript(meter);
     const page = await context.newPage();
     page.expected = expected;
     page.on('pageerror', (error) => this.complaints.push(`error in the page: ${error.message}`));
@@ -49,7 +50,6 @@ export class Browser {
   }
 }
 
-
 export async function logIn(page, url, name, password) {
   await page.goto(`${url}/`);
   await page.getByLabel('Name').fill(name);
@@ -65,6 +65,44 @@ export async function faults(page) {
   );
   const grave = found.violations.filter((violation) => ['serious', 'critical'].includes(violation.impact));
   return grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join(' | ')}`);
+}
+
+/** The same in light and in dark, by what of the page it is about. */
+export async function faultsInEachLight(page, what) {
+  const found = [];
+  for (const colorScheme of ['dark', 'light']) {
+    await page.emulateMedia({ colorScheme });
+    found.push(...(await faults(page)).map((fault) => `${what}, ${colorScheme}: ${fault}`));
+  }
+  return found;
+}
+
+/** In the page, before all else: what goes to the loudspeaker goes by a meter for each ear too. */
+function meter() {
+  const { connect } = AudioNode.prototype;
+  AudioNode.prototype.connect = function (to, ...rest) {
+    if (to instanceof AudioDestinationNode) {
+      const ears = new ChannelSplitterNode(this.context, { numberOfOutputs: 2 });
+      connect.call(this, ears);
+      globalThis.meters = [0, 1].map((ear) => {
+        const analyser = new AnalyserNode(this.context, { fftSize: 8192 });
+        connect.call(ears, analyser, ear);
+        return analyser;
+      });
+    }
+    return connect.call(this, to, ...rest);
+  };
+}
+
+/** How loud it is at each ear now: root mean square of full scale. */
+export function heard(page) {
+  return page.evaluate(() =>
+    (globalThis.meters ?? []).map((analyser) => {
+      const samples = new Float32Array(analyser.fftSize);
+      analyser.getFloatTimeDomainData(samples);
+      return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+    }),
+  );
 }
 
 /** What a page's audio is: decoded by the browser; how loud each channel is (root mean square). */

@@ -2,16 +2,18 @@
 // `replay` filled. `cargo xtask web test` starts us within a network namespace of our own.
 
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { writeCall } from './call.js';
+import { CALLER, writeCall } from './call.js';
 
 const run = promisify(execFile);
 /** What is awaited for longer than this does not come. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 const SPANREEL = process.env.SPANREEL;
 /** The ends of the wire: recorded on, sent on. */
@@ -19,40 +21,67 @@ const [SPAN, FAR] = (process.env.SPANREEL_WIRE ?? '').split(',');
 /** Why nothing is live, if it is so. */
 export const offline = SPAN ? null : (process.env.SPANREEL_OFFLINE ?? 'a mirror port needs root: start with `cargo xtask web test`');
 
-/** Waits until `what` gives something. */
+/** Waits until `what` gives something. `why`: what is awaited, or what tells it. */
 export async function until(what, why, patience = PATIENCE_MS) {
   const end = Date.now() + patience;
   for (;;) {
     const got = await what();
     if (got) return got;
-    if (Date.now() > end) throw new Error(`in vain awaited: ${why}`);
+    if (Date.now() > end) throw new Error(`in vain awaited: ${typeof why === 'string' ? why : await why()}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+/** A port that was free a moment ago. */
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  return port;
 }
 
 export class Rig {
   #children = new Map();
   #printed = '';
 
-  static async start({ short, port = 8443 }) {
+  /** Starts the program and has calls recorded: those of `short`, and the one of `call.js`. */
+  static async start({ short }) {
     const rig = new Rig();
-    rig.folder = await mkdtemp(join(tmpdir(), 'spanreel-window-'));
-    rig.data = join(rig.folder, 'data');
-    rig.url = `https://127.0.0.1:${port}`;
-    const listen = `127.0.0.1:${port}`;
-    const capture = await rig.synth('short', short);
-    const eventful = join(rig.folder, 'eventful.pcap');
+    try {
+      await rig.#begin(short);
+    } catch (error) {
+      await rig.stop();
+      throw new Error(`the program printed:\n${rig.#printed}`, { cause: error });
+    }
+    return rig;
+  }
+
+  async #begin(short) {
+    this.folder = await mkdtemp(join(tmpdir(), 'spanreel-window-'));
+    this.data = join(this.folder, 'data');
+    const listen = `127.0.0.1:${await freePort()}`;
+    this.url = `https://${listen}`;
+    const capture = await this.synth('short', short);
+    const eventful = join(this.folder, 'eventful.pcap');
     await writeCall(eventful);
     if (offline) {
-      await run(SPANREEL, ['replay', capture, eventful, '--out', rig.data]);
-      rig.#spawn('web', SPANREEL, ['web', '--data', rig.data, '--listen', listen]);
+      await run(SPANREEL, ['replay', capture, eventful, '--out', this.data, '--own', CALLER.number, '--dtmf', 'keep']);
+      this.#spawn('web', SPANREEL, ['web', '--data', this.data, '--listen', listen]);
     } else {
-      rig.#spawn('run', SPANREEL, ['run', '--interface', SPAN, '--data', rig.data, '--web', listen]);
-      await until(() => rig.#printed.includes('spanreel: recording'), 'that it records');
-      await Promise.all([rig.send(capture), rig.send(eventful)]);
+      this.#spawn('run', SPANREEL, ['run', '--config', await this.#config(listen), '--end-with-parent']);
+      await until(() => this.#printed.includes('spanreel: recording'), 'that it records');
+      await Promise.all([this.send(capture), this.send(eventful)]);
     }
-    rig.setUp = await until(() => /https:\/\/\S+(\/#\/setup\?token=\S+)/.exec(rig.#printed)?.[1], 'the set-up link');
-    return rig;
+    this.setUp = await until(() => /https:\/\/\S+(\/#\/setup\?token=\S+)/.exec(this.#printed)?.[1], 'the set-up link');
+  }
+
+  /** What is recorded, with which keys were pressed and which way the calls went. */
+  async #config(listen) {
+    const file = join(this.folder, 'spanreel.toml');
+    const lines = [`interface = "${SPAN}"`, `data = "${this.data}"`, `own_numbers = ["${CALLER.number}"]`, 'dtmf = "keep"', '[web]', `listen = "${listen}"`];
+    await writeFile(file, `${lines.join('\n')}\n`);
+    return file;
   }
 
   /** Makes a capture of calls; what they are is in `truth`. */
@@ -109,6 +138,6 @@ export class Rig {
   async stop() {
     for (const child of this.#children.values()) child.kill('SIGKILL');
     await until(() => this.#children.size === 0, 'that all are gone');
-    await rm(this.folder, { recursive: true, force: true });
+    if (this.folder) await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -110,6 +110,7 @@ async function first(page) {
   const expires = new Date(Date.now() + 90 * 86_400_000).toISOString();
   await post(page, '/tokens', { name: 'grafana', rights: ['seeStatus'], expires });
   await page.getByRole('button', { name: 'Log out' }).click();
+  await page.getByRole('button', { name: 'Log in' }).waitFor();
 }
 
 /** Says something of recordings; gives the one that is shown. */

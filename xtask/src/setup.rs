@@ -28,13 +28,15 @@ pub(crate) fn run() -> Result<()> {
 
 /// Installs the missing ones, or says what to install.
 pub(crate) fn install(programs: &[Program]) -> Result<()> {
-    let mut packages: Vec<&str> = programs
-        .iter()
-        .filter(|(program, version, _)| !has(program, version))
-        .map(|p| p.2)
-        .collect();
+    install_packages(&missing(programs))
+}
+
+/// The packages that have those that this machine lacks.
+pub(crate) fn missing(programs: &[Program]) -> Vec<&'static str> {
+    let lacking = programs.iter().filter(|(program, version, _)| !has(program, version));
+    let mut packages: Vec<&str> = lacking.map(|program| program.2).collect();
     packages.dedup();
-    install_packages(&packages)
+    packages
 }
 
 /// Installs Debian packages, or says which to install.

@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<()> {
     )?;
     shell::run(cargo(), &["test", "--workspace", "--quiet", "--no-run"])?;
     shell::run(cargo(), &["test", "--workspace", "--no-fail-fast"])?;
+    crate::web::test()?;
     crate::api::run()?;
     fuzz(FUZZ_SECONDS)?;
     crate::ebpf::check()?;

@@ -34,6 +34,10 @@ const SOURCES: [&str; 8] = [
 
 /// The pages as a person uses them, in a browser, with the real program.
 pub(crate) fn test() -> Result<()> {
+    if !is_root() && !setup::missing(&[BROWSER]).is_empty() {
+        eprintln!("skipped: the pages in a browser, because only root can install chromium");
+        return Ok(());
+    }
     node(&["--test", "--test-reporter=spec", "window.test.js"])
 }
 

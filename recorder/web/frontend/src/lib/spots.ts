@@ -5,6 +5,9 @@ import { plain } from './format';
 import type { Sound } from './sound';
 import type { Mark, Recording } from './types';
 
+/** In place of a key that is not told. */
+const MASKED = '?';
+
 export function spotsOf(recording: Recording, sound: Sound): Spot[] {
   const at = (time: string) => Date.parse(time) - sound.start;
   const gaps = recording.gaps.map((gap): Spot => {
@@ -13,10 +16,14 @@ export function spotsOf(recording: Recording, sound: Sound): Spot[] {
     return { kind: 'gap', from: at(gap.startTime), to: at(gap.startTime) + gap.duration, side: gap.side, text };
   });
   const marks = recording.marks ?? [];
-  const keys = marks
-    .filter((mark) => mark.kind === 'dtmf')
-    .map((mark): Spot => ({ kind: 'dtmf', from: at(mark.time), to: at(mark.time), side: mark.side, text: `key ${mark.value ?? '?'}` }));
+  const keys = marks.filter((mark) => mark.kind === 'dtmf').map((mark) => pressed(mark, at(mark.time)));
   return [...gaps, ...holds(marks, at, sound.duration), ...keys].sort((a, b) => a.from - b.from);
+}
+
+/** A key, which the recorder names only if it was told to. */
+function pressed({ side, value }: Mark, from: number): Spot {
+  const named = value && value !== MASKED;
+  return { kind: 'dtmf', from, to: from, side, sign: named ? value : '•', text: named ? `key ${value}` : 'a key; which one is not kept' };
 }
 
 /** Each hold until the same side resumes, or until the end. */

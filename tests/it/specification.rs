@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// A promise names `file.rs` and then, in the same cell, the function in it.
+/// A promise names `file.rs` and then, in the same cell, the function in it; or `file.js` and the test's title.
 #[test]
 fn every_test_that_holds_a_promise_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -12,11 +12,13 @@ fn every_test_that_holds_a_promise_exists() {
     for pair in words.windows(2) {
         let [file, test] = pair else { unreachable!() };
         let is_name = test.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !file.ends_with(".rs") || !is_name {
-            continue;
-        }
+        let wanted = match Path::new(file).extension().and_then(|it| it.to_str()) {
+            Some("rs") if is_name => format!("fn {test}("),
+            Some("js") => (*test).to_owned(),
+            _ => continue,
+        };
         let source = std::fs::read_to_string(root.join(file)).unwrap_or_default();
-        assert!(source.contains(&format!("fn {test}(")), "{file} has no {test}");
+        assert!(source.contains(&wanted), "{file} has no {test}");
         named += 1;
     }
     assert!(named > 30, "only {named} tests are named");

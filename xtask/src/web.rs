@@ -20,6 +20,8 @@ const PROGRAMS: [setup::Program; 2] =
     [("node", "--version", "nodejs"), ("npm", "--version", "npm")];
 /// What the tests need beside them.
 const BROWSER: setup::Program = ("chromium", "--version", "chromium");
+/// What makes pictures small.
+const PALETTE: setup::Program = ("pngquant", "--version", "pngquant");
 /// What the pages are made of.
 const SOURCES: [&str; 8] = [
     "index.html",
@@ -43,6 +45,7 @@ pub(crate) fn test() -> Result<()> {
 
 /// Pictures of every page.
 pub(crate) fn screenshots() -> Result<()> {
+    setup::install(&[PALETTE])?;
     node(&["screenshots.js"])
 }
 

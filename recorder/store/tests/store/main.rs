@@ -7,6 +7,7 @@ mod checked;
 mod crash;
 mod database;
 mod folder;
+mod killed;
 mod places;
 mod rebuild;
 mod sample;

@@ -87,6 +87,11 @@ pub(super) fn stretches(text: &str, mut each: impl FnMut(&[char])) {
     }
 }
 
+/// Whether a stretch is the beginning of a part.
+pub(super) fn begins(stretch: &[char]) -> bool {
+    stretch.first() == Some(&BEGIN)
+}
+
 /// What the stretches of a text that matches `wanted` must hold: one of each list. None, if it says too little.
 pub(super) fn must_have(wanted: &str) -> Vec<Vec<Vec<char>>> {
     let mut lists = Vec::new();

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! SQLite's version 1 (`PRAGMA user_version`) had no words: what its documents say is entered anew. Since version 2
-//! the steps are counted in `schema_steps`, as on PostgreSQL; the pragma keeps older programs away.
+//! the steps are counted in `schema_steps`, as on PostgreSQL; the pragma keeps older programs away. The second step gives all recordings their words anew: since then these tell
+//! of direction and beginning together, and on PostgreSQL of time.
 
 use base::recording::Recording;
 use rusqlite::Connection;
@@ -22,7 +23,8 @@ use crate::database::{Database, Kind, Steps, Transaction};
 /// Marks the file as ours: "SPRL".
 pub(super) const APPLICATION_ID: i64 = 0x5350_524C;
 
-const SQLITE: [&str; 1] = ["
+const SQLITE: [&str; 2] = [
+    "
     CREATE TABLE recordings (
         recording INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,            -- UUID, lower case, with hyphens
@@ -49,9 +51,12 @@ const SQLITE: [&str; 1] = ["
         list, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
     );
     PRAGMA user_version = 2;
-"];
+",
+    OTHER_WORDS,
+];
 
-const POSTGRES: [&str; 1] = ["
+const POSTGRES: [&str; 2] = [
+    "
     CREATE TABLE recordings (
         recording BIGINT PRIMARY KEY,
         id UUID NOT NULL UNIQUE,
@@ -78,7 +83,14 @@ const POSTGRES: [&str; 1] = ["
         PRIMARY KEY (call_id, recording)
     );
     CREATE INDEX calls_of_recording ON calls (recording);
-"];
+",
+    OTHER_WORDS,
+];
+
+/// The tables stay; what is in them is given its words anew ([`prepare`]).
+const OTHER_WORDS: &str = "";
+/// Steps after which words were others.
+const HAS_OLD_WORDS: i64 = 1;
 
 /// The same on both, but for what stands before names, and the type of an id.
 const SAID: [&str; 1] = ["
@@ -137,8 +149,11 @@ pub(super) fn prepare(database: &Database) -> Result<(), CatalogError> {
         if older {
             put_aside_version_one(transaction)?;
         }
-        catalog.apply(transaction)?;
+        let found = catalog.apply(transaction)?;
         annotations.apply(transaction)?;
+        if found == HAS_OLD_WORDS {
+            write::index_all(transaction)?;
+        }
         if older {
             enter_version_one(transaction)?;
         }

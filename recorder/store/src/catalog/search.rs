@@ -34,17 +34,18 @@ const WINDOW_ROWS: (f64, f64) = (500.0, 2_000.0);
 /// Rows that are compared one after the other rather than found by their words.
 const COMPARED_MAX: f64 = 20_000.0;
 const GROWTH: i64 = 8;
-/// PostgreSQL: if more recordings than this have the words, so many rows are compared to count.
-const COUNTED_BY_WORDS: f64 = 0.02;
 /// Rows that are looked at to count.
-const COUNTED_MAX: i64 = 10_000;
+const COUNTED_MAX: i64 = 2_000;
+/// PostgreSQL: if more recordings than this have the words, they are counted in the latest of so many times the rows.
+const COUNTED_OF_ALL: f64 = 0.005;
+const COUNTED_WITHIN: f64 = 1.2;
 
 /// How many recordings pass a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     /// So many do.
     pub count: u64,
-    /// Whether that is all; else there are more: 10,000 recordings are looked at.
+    /// Whether that is all; else there are at least so many: 2,000 recordings are looked at.
     pub exact: bool,
 }
 
@@ -290,23 +291,20 @@ impl<'a> Search<'a> {
 
     /// How many there are within `keys`.
     pub(super) fn count(&self, keys: Keys) -> Result<Count, CatalogError> {
-        if self.none {
-            return Ok(Count { count: 0, exact: true });
-        }
+        let window = if self.none { None } else { self.counted(keys)? };
+        let Some((keys, is_all)) = window else { return Ok(Count { count: 0, exact: true }) };
         let mut all = self.conditions.clone();
         let conditions = all.sql();
         let rows = match self.catalog.database().kind() {
-            _ if self.few => {
-                format!("{} AND {conditions}", self.within(keys, false, &mut all))
-            }
-            Kind::File => {
+            Kind::File if !self.few => {
                 let (from, to) = (all.bind(keys.0), all.bind(keys.1));
                 let (rows, key) = self.in_order();
                 format!("{rows} AND {key} >= {from} AND {key} < {to}")
             }
-            Kind::Postgres => {
-                let by_words = !self.clauses.is_empty() && self.share <= COUNTED_BY_WORDS;
-                self.within(keys, by_words, &mut all)
+            _ => {
+                let rows = self.within(keys, !self.few && !self.clauses.is_empty(), &mut all);
+                // Otherwise each would count as looked at.
+                if self.few { format!("{rows} AND {conditions}") } else { rows }
             }
         };
         let max = all.bind(COUNTED_MAX + 1);
@@ -317,7 +315,22 @@ impl<'a> Search<'a> {
         let rows = self.catalog.database().query(&sql, &all.values)?;
         let number = |name| rows.first().map_or(Ok(0), |row| row.integer(name));
         let (seen, passed) = (number("seen")?, number("passed")?);
-        Ok(Count { count: passed.min(COUNTED_MAX).unsigned_abs(), exact: seen <= COUNTED_MAX })
+        let exact = is_all && seen <= COUNTED_MAX;
+        Ok(Count { count: passed.min(COUNTED_MAX).unsigned_abs(), exact })
+    }
+
+    /// Of which keys are counted, and whether that is all of them. None if there are no recordings.
+    fn counted(&self, keys: Keys) -> Result<Option<(Keys, bool)>, CatalogError> {
+        let is_server = self.catalog.database().kind() == Kind::Postgres;
+        if !is_server || self.few || self.clauses.is_empty() || self.share <= COUNTED_OF_ALL {
+            return Ok(Some((keys, true)));
+        }
+        let rows = COUNTED_MAX as f64 * COUNTED_WITHIN / self.share;
+        let window = self.first_window(keys, Order::Latest, rows)?;
+        Ok(window.map(|(all, width)| {
+            let least = all.0.max(all.1.saturating_sub(width));
+            (Keys(least, all.1), least == all.0)
+        }))
     }
 }
 

@@ -3,6 +3,8 @@
 //! ```text
 //! 001$         a stretch of a number or an address (party.rs)
 //! d:inbound    direction                   q:31   the worst stream's MOS, tenths
+//! d:inbound^+33  direction, and how a party's number or address begins: no internal call has an outer number, so that
+//!              neither word alone would say that there is none of both
 //! t:12         duration, 4 to a doubling   n      incomplete       g   has gaps
 //! l:complaint  a label                     m:case=4711   free metadata         h   held
 //! w32:1a2b     the 2^32 microseconds in which it began; also 2^36, 2^40, 2^44. PostgreSQL only, whose lists are not in
@@ -57,6 +59,11 @@ fn stretch(letters: &[char]) -> Word {
     word(letters.iter().map(|letter| *letter as u8))
 }
 
+fn directed(direction: &str, letters: &[char]) -> Word {
+    let letters = letters.iter().map(|letter| *letter as u8);
+    word("d:".bytes().chain(direction.bytes()).chain(letters))
+}
+
 /// Which quarter of a doubling a duration is in.
 fn duration_step(milliseconds: i64) -> i64 {
     let milliseconds = milliseconds.max(1);
@@ -85,6 +92,7 @@ pub(super) fn of(columns: &Columns, said: &Said) -> Vec<Word> {
     for text in columns.parties().into_iter().flatten() {
         party::stretches(text, |letters| {
             words.insert(stretch(letters));
+            words.extend(party::begins(letters).then(|| directed(&columns.direction, letters)));
         });
     }
     words.insert(named("d:", &columns.direction));
@@ -125,6 +133,11 @@ pub(super) fn must_have(filter: &Filter) -> Vec<Clause> {
     if let Some(party) = &filter.party {
         let lists = party::must_have(&party::wanted(party));
         clauses.extend(lists.iter().map(|list| list.iter().map(|one| stretch(one)).collect()));
+        if let Some(direction) = filter.direction {
+            let beginnings = lists.iter().filter(|list| list.iter().all(|one| party::begins(one)));
+            let directed = |one: &Vec<char>| directed(direction.name(), one);
+            clauses.extend(beginnings.map(|list| list.iter().map(directed).collect::<Vec<_>>()));
+        }
         of_party = clauses.len();
     }
     clauses.extend(filter.direction.map(|direction| vec![named("d:", direction.name())]));

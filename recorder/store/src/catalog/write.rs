@@ -8,7 +8,7 @@ use base::recording::Recording;
 use super::row::{self, Columns};
 use super::words::{self, Word};
 use super::{CatalogError, annotations};
-use crate::database::{Kind, Transaction, Value};
+use crate::database::{Kind, Row, Transaction, Value};
 
 /// Values in one list; shorter lists are filled up, so that there are few different statements.
 const LISTED_MAX: usize = 256;
@@ -140,10 +140,35 @@ pub(super) fn index_again(
     let sql = format!("SELECT * FROM recordings WHERE id = $1{lock}");
     let rows = transaction.query(&sql, &[id.to_string().into()])?;
     let Some(row) = rows.first() else { return Err(CatalogError::NotFound(id.to_string())) };
+    let said = annotations::said(transaction, &[id])?.remove(&id).unwrap_or_default();
+    index(transaction, row, &said)
+}
+
+/// Gives all recordings the words that they have now.
+pub(super) fn index_all(transaction: &mut Transaction<'_>) -> Result<(), CatalogError> {
+    let mut last = Value::from(i64::MIN);
+    loop {
+        let sql = "SELECT * FROM recordings WHERE recording > $1 ORDER BY recording LIMIT $2";
+        let rows = transaction.query(sql, &[last, (LISTED_MAX as i64).into()])?;
+        let Some(end) = rows.last() else { return Ok(()) };
+        last = end.integer("recording")?.into();
+        let id = |row: &Row| row.text("id").ok()?.parse::<RecordingId>().ok();
+        let said = annotations::said(transaction, &rows.iter().filter_map(id).collect::<Vec<_>>())?;
+        let nothing = words::Said::default();
+        for row in &rows {
+            index(transaction, row, id(row).and_then(|id| said.get(&id)).unwrap_or(&nothing))?;
+        }
+    }
+}
+
+fn index(
+    transaction: &mut Transaction<'_>,
+    row: &Row,
+    said: &words::Said,
+) -> Result<(), CatalogError> {
     let number = row.integer("recording")?;
     let key = Value::from(number);
-    let said = annotations::said(transaction, &[id])?.remove(&id).unwrap_or_default();
-    let list = words::of(&Columns::read(row)?, &said);
+    let list = words::of(&Columns::read(row)?, said);
     match transaction.kind() {
         Kind::File => {
             transaction

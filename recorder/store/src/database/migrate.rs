@@ -32,8 +32,8 @@ impl Steps<'_> {
         format!("SELECT count(*) AS steps FROM {schema}schema_steps WHERE component = $1")
     }
 
-    /// Applies those that were not applied before.
-    pub(crate) fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), DatabaseError> {
+    /// Applies those that were not applied before; how many were.
+    pub(crate) fn apply(&self, transaction: &mut Transaction<'_>) -> Result<i64, DatabaseError> {
         let Self { schema, component, steps } = self;
         transaction.one_at_a_time()?;
         let table = format!(
@@ -53,7 +53,7 @@ impl Steps<'_> {
             transaction.batch(step)?;
             transaction.execute(&done, &[(*component).into(), Value::Integer(number)])?;
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) fn migrate(
     if steps.are_done(database)? {
         return Ok(());
     }
-    database.transaction(|transaction| steps.apply(transaction))
+    database.transaction(|transaction| steps.apply(transaction).map(drop))
 }
 
 impl Transaction<'_> {

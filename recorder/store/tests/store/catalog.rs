@@ -197,7 +197,6 @@ fn thousands_that_start_at_the_same_time_are_all_there() {
         all.chunks(700).for_each(|batch| catalog.insert(batch).unwrap());
         let filter =
             Filter { from: Some(NOW), to: Some(NOW.plus(seconds(1))), ..Filter::default() };
-        assert_eq!(count(&catalog, &filter), 3_000);
         let found = catalog.find(&filter, Order::Latest, None, usize::MAX).unwrap();
         let ids: std::collections::BTreeSet<_> =
             found.iter().map(|recording| recording.id).collect();
@@ -239,11 +238,9 @@ fn a_hundred_thousand_recordings_are_found_like_few() {
         }
         let at_least = |filter: &Filter| catalog.count(filter).unwrap();
         let all = at_least(&Filter::default());
-        assert!(!all.exact && all.count == 10_000, "{all:?}");
-        // A tenth of them: perhaps not counted to the end.
+        assert!(!all.exact && all.count == 2_000, "{all:?}");
         let incomplete = at_least(&Filter { incomplete: true, ..Filter::default() });
-        assert!((1_000..=10_000).contains(&incomplete.count), "{incomplete:?}");
-        assert!(!incomplete.exact || incomplete.count == 10_000, "{incomplete:?}");
+        assert!(!incomplete.exact && incomplete.count == 2_000, "{incomplete:?}");
         let party = |party: &str| Filter { party: Some(party.into()), ..Filter::default() };
         assert_eq!(found(&catalog, &party("+331000099999")), [99_999]);
         assert_eq!(count(&catalog, &party("1042")), 1_000);
@@ -287,11 +284,11 @@ fn a_file_that_is_no_catalog_says_what_to_do() {
     assert!(matches!(foreign, CatalogError::Database(DatabaseError::Foreign(_))), "{foreign}");
     fs::remove_file(&path).unwrap();
     drop(Catalog::open(&path.as_path().into()).unwrap());
-    let later = "INSERT INTO schema_steps (component, step) VALUES ('catalog', 2)";
+    let later = "INSERT INTO schema_steps (component, step) VALUES ('catalog', 3)";
     Connection::open(&path).unwrap().execute_batch(later).unwrap();
     let newer = error(&path);
     assert!(
-        matches!(newer, CatalogError::Database(DatabaseError::Newer { found: 2, .. })),
+        matches!(newer, CatalogError::Database(DatabaseError::Newer { found: 3, .. })),
         "{newer}"
     );
     assert!(newer.to_string().contains("newer program"), "{newer}");
@@ -399,4 +396,30 @@ fn a_catalog_of_an_earlier_release_is_read() {
     let tables =
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%\\_1' ESCAPE '\\'";
     assert_eq!(again.database().query(tables, &[]).unwrap(), []);
+}
+
+/// The words of an earlier release led to less; here there are none at all.
+#[test]
+fn recordings_with_the_words_of_an_earlier_release_are_given_those_of_this_one() {
+    for (place, catalog) in catalogs_of(600) {
+        catalog.label(recording(7).id, "seen", true).unwrap();
+        let database = catalog.database();
+        let old = match place.database {
+            DatabasePlace::File(_) => "DELETE FROM words",
+            DatabasePlace::Postgres(_) => "UPDATE recordings SET words = '{}'",
+        };
+        database.execute(old, &[]).unwrap();
+        let step = "DELETE FROM schema_steps WHERE component = 'catalog' AND step = 2";
+        assert_eq!(database.execute(step, &[]).unwrap(), 1);
+        drop(catalog);
+        let catalog = Catalog::open_existing(&place.database).unwrap();
+        let party = Filter {
+            party: Some("+3310000059*".into()),
+            direction: Some(Direction::Inbound),
+            ..Filter::default()
+        };
+        assert_eq!(found(&catalog, &party), [592, 596]);
+        let seen = Filter { labels: vec!["seen".into()], ..Filter::default() };
+        assert_eq!(found(&catalog, &seen), [7]);
+    }
 }

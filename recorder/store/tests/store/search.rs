@@ -46,15 +46,15 @@ fn when(number: u64) -> Duration {
 }
 
 fn label_of(number: u64) -> Option<&'static str> {
-    (number % 37 == 0).then_some(if number % 3 == 0 { "complaint" } else { "seen" })
+    number.is_multiple_of(37).then_some(if number.is_multiple_of(3) { "complaint" } else { "seen" })
 }
 
 fn case_of(number: u64) -> Option<String> {
-    (number % 41 == 0).then(|| format!("{}", number % 4))
+    number.is_multiple_of(41).then(|| format!("{}", number % 4))
 }
 
 fn is_held(number: u64) -> bool {
-    number % 211 == 0
+    number.is_multiple_of(211)
 }
 
 fn filled() -> Vec<(Place, Catalog)> {

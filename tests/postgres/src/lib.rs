@@ -33,7 +33,7 @@ const PASSWORD: &str = "not the password of anything else";
 const KEEPER: &str = r#"
 "$@" & server=$!
 read -r how
-kill -QUIT $server; wait $server
+kill -$SIGNAL $server; wait $server
 [ "$how" = stop ] || rm -rf "$FOLDER"
 "#;
 
@@ -162,6 +162,7 @@ impl Server {
             .arg(self.folder.join("data"))
             .args(["-p", &self.port.to_string()])
             .env("FOLDER", if self.kept { Path::new("") } else { &self.folder })
+            .env("SIGNAL", if self.kept { "INT" } else { "QUIT" })
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

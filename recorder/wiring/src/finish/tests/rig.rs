@@ -61,6 +61,7 @@ pub(super) struct Rig {
     pub(super) data: DataDir,
     pub(super) path: PathBuf,
     pub(super) disk: Arc<Flaky>,
+    catalog_patience: Duration,
     pub(super) board: Board,
     seals: Seals,
     signer: Signer,
@@ -81,6 +82,7 @@ impl Rig {
             data,
             path,
             disk,
+            catalog_patience: Duration::from_millis(10),
             board: Board::new(),
             seals,
             signer,
@@ -90,11 +92,23 @@ impl Rig {
         }
     }
 
+    /// The catalog is in a database server.
+    pub(super) fn with_catalog_in(self, database: &test_postgres::Database) -> Self {
+        let settings = crate::catalog_place::Settings {
+            postgres: Some(database.url.clone()),
+            password_file: Some(database.password_file.clone()),
+            ca: Some(database.ca.clone()),
+        };
+        self.data.set_catalog(&settings).unwrap();
+        // Over TLS, on a busy machine.
+        Self { catalog_patience: Duration::from_secs(2), ..self }
+    }
+
     pub(super) fn places(&self) -> Places {
         Places {
             disk: self.disk.clone(),
             spool: Some(self.data.spool()),
-            catalog_patience: Duration::from_millis(10),
+            catalog_patience: self.catalog_patience,
             ..self.data.places().unwrap()
         }
     }

@@ -165,6 +165,90 @@ fn an_hour_with_a_locked_catalog() {
     assert_eq!(rig.alarms(), []);
 }
 
+/// A server of the test's own, which goes and comes back.
+fn server() -> Option<test_postgres::Server> {
+    test_postgres::Server::start().map_err(|why| println!("skipped: {why}")).ok()
+}
+
+#[test]
+fn an_hour_without_the_database_server() {
+    let Some(mut server) = server() else { return };
+    let mut rig = Rig::new().with_catalog_in(&server.database("hour"));
+    let mut steps = rig.steps();
+    steps.keep(rig.batch(0..2), rig.now());
+    assert_eq!(rig.catalog(), recordings(0..2), "its tables were made");
+    server.stop();
+    for minute in 1..=60 {
+        rig.pass(60);
+        steps.keep(rig.batch(minute * 2..minute * 2 + 2), rig.now());
+        steps.tend(rig.now());
+    }
+    assert_eq!(rig.ended(), vec![RECORDED; 122]);
+    assert_eq!(visible(&rig.data.recordings()).len(), 122, "they are at their place");
+    let up = rig.alarms();
+    assert!(up.contains(&AlarmId::CatalogDown) && !up.contains(&AlarmId::RecordingsDown), "{up:?}");
+    // Killed meanwhile, and started while the server is still gone.
+    drop(steps);
+    let mut steps = rig.steps();
+    assert_eq!(steps.waiting(), 120);
+    steps.keep(rig.batch(122..123), rig.now());
+    server.start_again();
+    settle(&mut rig, &mut steps);
+    rig.assert_stored(&recordings(0..123));
+    assert_eq!(rig.alarms(), []);
+}
+
+#[test]
+fn a_database_server_that_says_nothing_or_is_locked() {
+    let Some(server) = server() else { return };
+    let database = server.database("frozen");
+    let mut rig = Rig::new().with_catalog_in(&database);
+    let mut steps = rig.steps();
+    steps.keep(rig.batch(0..2), rig.now());
+    server.freeze(true);
+    for minute in 1..=3 {
+        rig.pass(60);
+        steps.keep(rig.batch(minute * 2..minute * 2 + 2), rig.now());
+    }
+    assert_eq!(rig.ended(), vec![RECORDED; 8], "none was held up for long");
+    assert!(rig.alarms().contains(&AlarmId::CatalogDown));
+    server.freeze(false);
+    settle(&mut rig, &mut steps);
+    rig.assert_stored(&recordings(0..8));
+    // Another's transaction holds the table for longer than anyone waits.
+    let name = database.url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let lock = "BEGIN; LOCK TABLE recordings IN EXCLUSIVE MODE; SELECT pg_sleep(8)";
+    std::thread::scope(|scope| {
+        let locked = scope.spawn(|| server.sql(name, lock));
+        let held = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation = 'recordings'::regclass";
+        while server.sql(name, held).unwrap() == "0" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        rig.pass(120);
+        steps.keep(rig.batch(8..10), rig.now());
+        assert_eq!(rig.ended(), vec![RECORDED; 2]);
+        assert_eq!(steps.waiting(), 2);
+        locked.join().unwrap().unwrap();
+    });
+    settle(&mut rig, &mut steps);
+    rig.assert_stored(&recordings(0..10));
+    assert_eq!(rig.alarms(), []);
+}
+
+#[test]
+fn a_database_server_without_tables_is_given_what_is_in_the_folders() {
+    let Some(server) = test_postgres::shared() else { return };
+    let rig = Rig::new();
+    let mut steps = rig.steps();
+    steps.keep(rig.batch(0..3), rig.now());
+    drop(steps);
+    let rig = rig.with_catalog_in(&server.database("moved"));
+    let mut steps = rig.steps();
+    steps.keep(rig.batch(3..5), rig.now());
+    rig.assert_stored(&recordings(0..5));
+    assert!(rig.alarms_ever().contains(&AlarmId::CatalogRebuilt));
+}
+
 #[test]
 fn a_catalog_that_is_gone_or_damaged_is_made_anew_without_a_private_key() {
     let rig = Rig::new();

@@ -56,22 +56,23 @@ async function take() {
     await page.getByLabel('Name').fill(ANNA.name);
   });
   await first(windows[0].page);
-  await rig.send(await rig.synth('lossy', { calls: 3, seconds: 32, seed: 5, more: ['--loss', 2, '--jitter', 25] }));
+  const lossy = await rig.synth('lossy', { calls: 3, seconds: 32, seed: 5, more: ['--loss', 2, '--jitter', 25] });
   rig.sending(await rig.synth('long', { calls: 48, seconds: 400, spread: 20, seed: 4 }));
   await everywhere('log-in', (page) => page.goto(`${rig.url}/`));
   for (const { page } of windows) {
     await logIn(page, rig.url, ANNA.name, ANNA.password);
     await page.getByRole('heading', { level: 1, name: 'Status' }).waitFor();
   }
-  const id = await prepared(windows[0].page);
-
   const at = (hash, text) => async (page) => {
     await page.goto(`${rig.url}/${hash}`);
     await page.getByText(text).first().waitFor();
   };
   await everywhere('status', at('#/status', /It balances|Packets are under way/), { fullPage: true });
+  await rig.send(lossy);
+  const { id, eventful } = await prepared(windows[0].page);
   await everywhere('search', at('#/search', /recordings$/));
   await everywhere('recording', at(`#/recording/${id}`, 'Every file is as it was sealed'), { fullPage: true });
+  await everywhere('recording-keys', at(`#/recording/${eventful}`, 'Every file is as it was sealed'));
   await everywhere('share', async (page) => {
     await page.getByRole('button', { name: 'Share' }).click();
   });
@@ -88,10 +89,13 @@ async function take() {
   await everywhere('account', at('#/me', 'You may'));
   await everywhere('shared', async (page) => {
     await page.goto(link);
-    await page.getByText('Shared by').first().waitFor();
+    await page.locator('p', { hasText: 'Shared by' }).waitFor();
   });
   await rig.cable(false);
-  await everywhere('status-alarm', at('#/status', 'What to do:'));
+  await everywhere('status-alarm', async (page) => {
+    await page.goto(`${rig.url}/#/status`);
+    await page.locator('[data-alarm=interface_down]').waitFor();
+  });
   await rig.cable(true);
   await rig.kill();
   await everywhere('status-no-data', (page) => page.getByText('No data', { exact: true }).first().waitFor());
@@ -122,15 +126,15 @@ async function first(page) {
   await page.getByRole('button', { name: 'Log in' }).waitFor();
 }
 
-/** Says something of recordings; gives the one that is shown. */
+/** Says something of recordings; gives the two that are shown: one with gaps, one with a hold and keys. */
 async function prepared(page) {
   const list = () => page.evaluate(async () => (await (await fetch('/api/v2/recordings')).json()).recordings);
   const recordings = await until(async () => {
     const found = await list();
     return found.length >= 20 && found;
   }, 'the recordings');
-  // The one with most to see.
-  const shown = recordings.find((recording) => !recording.complete) ?? recordings.find((recording) => recording.callerPhoneNumber === CALLER.number);
+  const shown = recordings.find((recording) => !recording.complete);
+  const eventful = recordings.find((recording) => recording.callerPhoneNumber === CALLER.number);
   for (const [index, recording] of recordings.entries()) {
     if (index % 4 === 1) await send(page, 'PUT', `/recordings/${recording.id}/labels/${index % 8 === 1 ? 'complaint' : 'training'}`);
   }
@@ -139,7 +143,7 @@ async function prepared(page) {
   await send(page, 'PUT', `/recordings/${recordings[5].id}/non-deletion`, { reason: 'Case 4711, asked for by the court' });
   await post(page, '/searches', { name: 'Bad sound today', query: 'mosMax=3.5', columns: [] });
   await post(page, '/searches', { name: 'Complaints', query: 'label=complaint', columns: [] });
-  return shown.id;
+  return { id: shown.id, eventful: eventful.id };
 }
 
 async function shared(page, id) {

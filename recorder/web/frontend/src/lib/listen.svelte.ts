@@ -7,6 +7,9 @@ import workletAddress from './listen.worklet.ts?worker&url';
 /** Before its samples a message has the time of the first of them: milliseconds since 1970, as u64. */
 const HEADER = 8;
 
+/** How much of a peak is left at the next report: what is loud for a moment can be read. */
+const FALL = 0.85;
+
 /** How it stands. */
 export type Phase = 'connecting' | 'waiting' | 'hearing' | 'ended';
 
@@ -47,7 +50,8 @@ export class Listening {
     if (this.#closed) return;
     const node = new AudioWorkletNode(context, 'listen', { numberOfInputs: 0, outputChannelCount: [2] });
     node.port.onmessage = (event: MessageEvent<{ peaks: [number, number]; stored: number }>) => {
-      this.peaks = event.data.peaks;
+      const [caller, callee] = event.data.peaks;
+      this.peaks = [Math.max(caller, this.peaks[0] * FALL), Math.max(callee, this.peaks[1] * FALL)];
       this.stored = event.data.stored;
     };
     this.#connect(context, node);

@@ -143,7 +143,6 @@ export interface LiveCall {
   startTime: string;
   answerTime: string | null;
   codecs: string[];
-  packets: number;
   audible: boolean;
 }
 

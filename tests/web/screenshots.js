@@ -51,13 +51,13 @@ async function take() {
     console.log(name);
   };
 
+  rig.sending(await rig.synth('long', { calls: 48, seconds: 500, spread: 20, seed: 4 }));
   await everywhere('set-up', async (page) => {
     await page.goto(rig.url + rig.setUp);
     await page.getByLabel('Name').fill(ANNA.name);
   });
   await first(windows[0].page);
   const lossy = await rig.synth('lossy', { calls: 3, seconds: 32, seed: 5, more: ['--loss', 2, '--jitter', 25] });
-  rig.sending(await rig.synth('long', { calls: 48, seconds: 400, spread: 20, seed: 4 }));
   await everywhere('log-in', (page) => page.goto(`${rig.url}/`));
   for (const { page } of windows) {
     await logIn(page, rig.url, ANNA.name, ANNA.password);
@@ -67,6 +67,8 @@ async function take() {
     await page.goto(`${rig.url}/${hash}`);
     await page.getByText(text).first().waitFor();
   };
+  // The pause before the calls is an alarm for a while.
+  await windows[0].page.locator('.verdict.good').waitFor();
   await everywhere('status', at('#/status', /It balances|Packets are under way/), { fullPage: true });
   await rig.send(lossy);
   const { id, eventful } = await prepared(windows[0].page);

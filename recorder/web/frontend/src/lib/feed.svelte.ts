@@ -1,7 +1,7 @@
 // The status as it comes, and whether it still comes. What is old is never shown as if it were so now.
 
 import { address, get } from './api';
-import { many, span } from './format';
+import { inOwnTime, many, span } from './format';
 import type { Me, StatusBody } from './types';
 
 /** Without news for this long the page says so. The server sends once a second. */
@@ -117,7 +117,7 @@ const STATES: Record<string, { title: string; detail: string }> = {
 };
 
 function told(reason: string | null): { detail?: string } {
-  return reason ? { detail: reason } : {};
+  return reason ? { detail: `${inOwnTime(reason)}.` } : {};
 }
 
 export const feed = new Feed();

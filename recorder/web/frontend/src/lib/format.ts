@@ -48,6 +48,11 @@ function trim(text: string): string {
   return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
 }
 
+/** The server's words, with its times as the viewer reads them. */
+export function inOwnTime(text: string): string {
+  return text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (time) => moment(Date.parse(time)));
+}
+
 /** A position in sound: 1:02:03, or 2:03; with tenths if asked for. */
 export function length(milliseconds: number, tenths = false): string {
   const seconds = Math.max(0, milliseconds / 1000);

@@ -170,7 +170,10 @@ impl Reporter {
 
     /// `recording` only if what comes now is taken.
     fn judge(&mut self, snapshot: &Snapshot) -> Recording {
-        let silent = || self.sources.board.raised_detail(AlarmId::NoPackets);
+        // The alarm stays up for a while when packets come again; what is recorded then is.
+        let board = &self.sources.board;
+        let silent =
+            || board.raised_detail(AlarmId::NoPackets).and(board.holds(AlarmId::NoPackets));
         let name = &snapshot.ledger.interface;
         let state = if let Some(kind) = snapshot.blind {
             ("blind", Some(format!("{name}: {}", kind.words())))

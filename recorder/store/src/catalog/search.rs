@@ -6,8 +6,8 @@
 //!
 //! - SQLite's list of a word is in the order of keys and read as far as needed: one question, whose work grows with
 //!   what it passes over.
-//! - PostgreSQL's (GIN) is a set: a window that is small first, and grows eightfold until it has given enough, bounds
-//!   what is read for nothing. A window of few rows is compared row by row; the times of others are words, too.
+//! - PostgreSQL's (GIN) is a set: a window that is small first, and grows up to eightfold until it has given enough,
+//!   bounds what is read for nothing. A window of few rows is compared row by row; the times of others are words, too.
 
 use super::filter::{Conditions, Filter, Order};
 use super::row::first_key;
@@ -33,6 +33,7 @@ const BEYOND: i64 = 1_000;
 const WINDOW_ROWS: (f64, f64) = (500.0, 2_000.0);
 /// Rows that are compared one after the other rather than found by their words.
 const COMPARED_MAX: f64 = 20_000.0;
+/// How much wider the next window is at most.
 const GROWTH: i64 = 8;
 /// Rows that are looked at to count.
 const COUNTED_MAX: i64 = 2_000;
@@ -198,14 +199,15 @@ impl<'a> Search<'a> {
                 Order::Latest => Keys(rest.0.max(rest.1.saturating_sub(width)), rest.1),
                 Order::Earliest => Keys(rest.0, rest.1.min(rest.0.saturating_add(width))),
             };
-            found.extend(self.window(window, order, limit - found.len(), by_words)?);
+            let more = self.window(window, order, limit - found.len(), by_words)?;
+            width = width.saturating_mul(growth(more.len(), limit - found.len()));
+            found.extend(more);
             // The words have more to do with each other than was thought.
             by_words = true;
             rest = match order {
                 Order::Latest => Keys(rest.0, window.0),
                 Order::Earliest => Keys(window.1, rest.1),
             };
-            width = width.saturating_mul(GROWTH);
         }
         Ok(found)
     }
@@ -332,6 +334,12 @@ impl<'a> Search<'a> {
             (Keys(least, all.1), least == all.0)
         }))
     }
+}
+
+/// How many times as wide the next window is, if one gave `given` of `wanted`: twice what the rest should need.
+fn growth(given: usize, wanted: usize) -> i64 {
+    let rest = wanted.saturating_sub(given) as i64;
+    (rest * 2).checked_div(given as i64).unwrap_or(GROWTH).clamp(1, GROWTH)
 }
 
 /// PostgreSQL: the condition that a row has one of these words. Bound, so that there are few different statements: a

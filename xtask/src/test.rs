@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::shell::{self, cargo, has};
 
 /// The fuzz targets, one for each parser (`tests/fuzz`).
-const FUZZ_TARGETS: [&str; 10] = [
+const FUZZ_TARGETS: [&str; 11] = [
     "capture_file",
     "frame",
     "sip",
@@ -18,6 +18,7 @@ const FUZZ_TARGETS: [&str; 10] = [
     "envelope",
     "playback",
     "range",
+    "search",
 ];
 /// How long each runs within the tests: enough to see that it works, not to find much.
 const FUZZ_SECONDS: u64 = 5;

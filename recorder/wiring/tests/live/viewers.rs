@@ -153,12 +153,16 @@ fn people_who_look_on_cost_recording_nothing() {
             assert_played_as_stored(&site, &mut these);
             got.push(these);
         }
+        let late = callers.late();
         let sent = callers.finish();
         eventually("the calls are over", || house.get("calls?limit=1")["total"] == 0);
         eventually("the calls are recorded", || site.list().len() == sent.len());
         let missed = house.get("status")["recorder"]["listening"]["missed"].clone();
         let ledger = recorder.stop();
-        println!("{} calls, of which listeners missed {missed} packets\n{ledger}", sent.len());
+        println!(
+            "{} calls, sent {late:?} late at worst, of which listeners missed {missed} packets\n{ledger}",
+            sent.len()
+        );
         report(&costs);
         assert_nothing_lost(&ledger);
         assert!(site.list().iter().all(|it| it.complete), "every call is recorded whole");
@@ -223,6 +227,12 @@ fn assert_heard(got: &[Got], sent: &[Sent], began: Instant) {
         assert!(packets >= HEARD_MIN, "listener {number} heard {packets} packets of a side");
     }
     delays.sort_unstable();
+    if delays.is_empty() {
+        println!(
+            "this machine let nobody speak evenly: how far behind the wire listeners are is not known"
+        );
+        return;
+    }
     let share =
         |of_thousand: usize| delays[(delays.len() - 1) * of_thousand / 1_000].as_secs_f64() * 1e3;
     println!(

@@ -1,6 +1,7 @@
 //! Who listens to which call, and the sound on its way to him.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::limits::LISTENERS_MAX;
 use base::{Formats, Side, Timestamp};
@@ -14,6 +15,9 @@ use crate::clock;
 use crate::engine::{FlowRef, Voice};
 use crate::live::lines::Overheard;
 use crate::wall_clock::WallClock;
+
+/// A core that the machine does not let run is waited for so long.
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// One who listens, by his window and its number for him.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,22 +161,23 @@ impl Ears {
     /// Takes what the cores copied, and gives what is due to who listens. Those come back whose call is over.
     pub(super) fn turn(&mut self, mut give: impl FnMut(Listener, &[u8])) -> Vec<Listener> {
         let shared = Arc::clone(&self.shared);
+        // Asked for before the packets are taken: all from before it are among them.
+        let until = handed_over(&shared);
         for (core, lines) in (0..=u8::MAX).zip(&shared.lines) {
             while let Some(packet) = lines.overheard.pop() {
                 self.packet(core, &packet);
                 lines.give_back_overheard(packet);
             }
         }
-        let now = clock::capture_time();
         for tap in self.taps.values_mut() {
-            while let Some((time, samples)) = tap.mixer.block(now) {
+            while let Some((time, samples)) = tap.mixer.block(until) {
                 let time = self.wall_clock.shown_at(time).as_millis();
                 for listener in &tap.listeners {
                     give(*listener, &wire::encode_sound(listener.listener, time, &samples));
                 }
             }
         }
-        let over = self.taps.iter().filter(|(_, tap)| tap.over.is_some_and(|over| now >= over));
+        let over = self.taps.iter().filter(|(_, tap)| tap.over.is_some_and(|over| until >= over));
         let over: Vec<_> = over.map(|(call, _)| *call).collect();
         self.end(&over)
     }
@@ -187,4 +192,12 @@ impl Ears {
             mixer.packet((*side, formats), source, packet.time, &packet.payload);
         }
     }
+}
+
+/// Every packet that came before this has been handed over by its core, unless one is so far behind that nobody is
+/// to wait for it.
+fn handed_over(shared: &Shared) -> Timestamp {
+    let least = clock::capture_time().minus(WAIT_MAX);
+    let cores = shared.lines.iter().map(|lines| lines.progress());
+    cores.min().map_or(least, |progress| progress.max(least))
 }

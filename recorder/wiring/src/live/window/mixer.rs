@@ -19,7 +19,7 @@ pub(super) const RATE: u32 = 8_000;
 const SAMPLE_NANOS: u64 = 125_000;
 /// Samples of a block: 40 ms.
 pub(super) const BLOCK: usize = 320;
-/// How long a packet may be on its way to be in its block.
+/// How much later than its place a packet may come to be in its block.
 const DELAY: Duration = Duration::from_millis(80);
 /// So long after it came, everything has been heard: the delay, and what is left of two blocks.
 pub(super) const LASTING: Duration = Duration::from_millis(160);
@@ -95,11 +95,12 @@ impl Mixer {
         track.write(place, self.out, law, rtp.payload);
     }
 
-    /// The next block, if it is due at `now`: when its first sample was sent, and its samples.
-    pub(super) fn block(&mut self, now: Timestamp) -> Option<(Timestamp, Vec<[i16; 2]>)> {
+    /// The next block, if it is due when everything has been told that came until then: when its first sample was sent,
+    /// and its samples.
+    pub(super) fn block(&mut self, until: Timestamp) -> Option<(Timestamp, Vec<[i16; 2]>)> {
         let time = self.begun.plus(Duration::from_nanos(self.out.unsigned_abs() * SAMPLE_NANOS));
         let length = Duration::from_nanos(BLOCK as u64 * SAMPLE_NANOS);
-        if now < time.plus(length).plus(DELAY) {
+        if until < time.plus(length).plus(DELAY) {
             return None;
         }
         let [caller, callee] = &mut self.sides;

@@ -265,7 +265,7 @@ mod tests {
         let sum = words
             .map(|word| u64::from(word[0]) << 8 | word.get(1).map_or(0, |low| u64::from(*low)));
         let sum: u64 = sum.sum();
-        sum % 0xffff == 0 && sum > 0
+        sum.is_multiple_of(0xffff) && sum > 0
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub const NEWS_PENDING_MAX: usize = 262_144;
 pub const NEWS_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Calls refused at the limit that are listed by name; all are counted.
 pub const REFUSED_CALLS_LISTED_MAX: usize = 1_000;
+/// Of refused calls, those whose media is excluded; that of others is taken and found to be nobody's.
+pub const EXCLUDED_CALLS_MAX: usize = 4_096;
 /// Legs (SIP dialogs and hops of them) in one call.
 pub const LEGS_PER_CALL_MAX: usize = 64;
 /// Announced media endpoints in one call.

@@ -28,6 +28,12 @@ pub(crate) fn simulate(wall: Timestamp, passed: Duration) {
     SIMULATED.set(Some((wall, passed)));
 }
 
+/// CPU time of the calling thread so far.
+pub(crate) fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
 /// The wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn now() -> Timestamp {

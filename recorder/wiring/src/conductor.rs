@@ -27,6 +27,12 @@ pub(crate) trait Cores {
     /// No longer.
     fn unexpect(&mut self, endpoint: Endpoint);
 
+    /// What comes to this endpoint is not taken.
+    fn exclude(&mut self, endpoint: Endpoint);
+
+    /// It is taken again, if it looks like media.
+    fn include(&mut self, endpoint: Endpoint);
+
     /// Seals a flow and tells what is known of it, at once or later.
     fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report>;
 
@@ -105,6 +111,8 @@ impl Conductor {
             match command {
                 Command::Expect(endpoint) => cores.expect(endpoint),
                 Command::Unexpect(endpoint) => cores.unexpect(endpoint),
+                Command::Exclude(endpoint) => cores.exclude(endpoint),
+                Command::Include(endpoint) => cores.include(endpoint),
                 Command::Report(flow, ticket) => {
                     if let Some(report) = cores.report(flow, ticket) {
                         self.engine.report(report);

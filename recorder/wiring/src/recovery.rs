@@ -134,6 +134,14 @@ impl<C: Cores> Cores for WithPast<'_, C> {
         self.cores.unexpect(endpoint);
     }
 
+    fn exclude(&mut self, endpoint: Endpoint) {
+        self.cores.exclude(endpoint);
+    }
+
+    fn include(&mut self, endpoint: Endpoint) {
+        self.cores.include(endpoint);
+    }
+
     fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report> {
         let FlowRef::Recovered(place) = flow else { return self.cores.report(flow, ticket) };
         let found = self.flows.get(place as usize).map(|flow| flow.summary.clone());
@@ -156,6 +164,10 @@ impl Cores for NoCores {
     fn expect(&mut self, _: Endpoint) {}
 
     fn unexpect(&mut self, _: Endpoint) {}
+
+    fn exclude(&mut self, _: Endpoint) {}
+
+    fn include(&mut self, _: Endpoint) {}
 
     fn report(&mut self, _: FlowRef, _: Ticket) -> Option<Report> {
         None

@@ -196,6 +196,14 @@ impl Cores for Core {
         self.worker.unexpect(endpoint);
     }
 
+    fn exclude(&mut self, endpoint: Endpoint) {
+        self.worker.exclude(endpoint);
+    }
+
+    fn include(&mut self, endpoint: Endpoint) {
+        self.worker.include(endpoint);
+    }
+
     fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report> {
         let FlowRef::Core(_, id) = flow else { return None };
         Some(Report { flow, ticket, found: self.worker.report(id) })

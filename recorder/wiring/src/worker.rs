@@ -53,7 +53,7 @@ pub trait Surroundings {
 pub struct Worker {
     demux: Demux,
     journal: Writer,
-    expected: HashSet<Endpoint>,
+    directives: Directives,
     /// Flows that nobody had announced when they were opened.
     unannounced: Unannounced,
     ledger: Ledger,
@@ -64,9 +64,9 @@ impl Worker {
     /// With the journal that it writes.
     #[must_use]
     pub fn new(journal: Writer) -> Self {
-        let (expected, ledger) = (HashSet::new(), Ledger::default());
+        let (directives, ledger) = (Directives::default(), Ledger::default());
         let unannounced = Unannounced::new(UNANNOUNCED_FLOWS_MAX);
-        Self { demux: Demux::new(), journal, expected, unannounced, ledger, now: Timestamp::ZERO }
+        Self { demux: Demux::new(), journal, directives, unannounced, ledger, now: Timestamp::ZERO }
     }
 
     /// With another limit of flows that nobody has announced.
@@ -81,7 +81,7 @@ impl Worker {
         self.ledger.receive();
         self.now = frame.time;
         let mut sink =
-            Sink::new(&mut self.journal, (&self.expected, &mut self.unannounced), surroundings);
+            Sink::new(&mut self.journal, (&self.directives, &mut self.unannounced), surroundings);
         let handled =
             self.demux.frame(frame, &mut self.ledger, &mut |time, packet| sink.take(time, packet));
         let outcome = match handled {
@@ -104,7 +104,7 @@ impl Worker {
     /// The capture is over: what the demultiplexer still holds comes out, and every chunk is sealed.
     pub fn finish(&mut self, surroundings: &mut impl Surroundings) {
         let mut sink =
-            Sink::new(&mut self.journal, (&self.expected, &mut self.unannounced), surroundings);
+            Sink::new(&mut self.journal, (&self.directives, &mut self.unannounced), surroundings);
         self.demux.finish(self.now, &mut self.ledger, &mut |time, packet| sink.take(time, packet));
         let (truncated, refused) = (sink.truncated, sink.refused);
         self.settle_notes(truncated, refused);
@@ -127,12 +127,23 @@ impl Worker {
 
     /// Whatever comes to or from this endpoint is media.
     pub fn expect(&mut self, endpoint: Endpoint) {
-        self.expected.insert(endpoint);
+        self.directives.excluded.remove(&endpoint);
+        self.directives.expected.insert(endpoint);
     }
 
     /// No longer.
     pub fn unexpect(&mut self, endpoint: Endpoint) {
-        self.expected.remove(&endpoint);
+        self.directives.expected.remove(&endpoint);
+    }
+
+    /// What comes to this endpoint is not taken, unless it is to or from one that is expected.
+    pub fn exclude(&mut self, endpoint: Endpoint) {
+        self.directives.excluded.insert(endpoint);
+    }
+
+    /// It is taken again.
+    pub fn include(&mut self, endpoint: Endpoint) {
+        self.directives.excluded.remove(&endpoint);
     }
 
     /// Nothing of the flow is needed. False if it is forgotten already.
@@ -164,6 +175,26 @@ impl Worker {
     }
 }
 
+/// What is known about endpoints.
+#[derive(Default)]
+struct Directives {
+    /// Calls that are followed announce them.
+    expected: HashSet<Endpoint>,
+    /// Calls that were refused announce them.
+    excluded: HashSet<Endpoint>,
+}
+
+impl Directives {
+    fn expect(&self, key: &FlowKey) -> bool {
+        self.expected.contains(&key.destination) || self.expected.contains(&key.source)
+    }
+
+    #[inline]
+    fn exclude(&self, key: &FlowKey) -> bool {
+        !self.excluded.is_empty() && self.excluded.contains(&key.destination) && !self.expect(key)
+    }
+}
+
 /// The flows of what only looks like media. They may fill a part of the journal's memory and no more: RTP from random
 /// ports does not crowd out that of calls.
 struct Unannounced {
@@ -185,7 +216,7 @@ impl Unannounced {
 /// Where the packets of one frame go.
 struct Sink<'a, S> {
     journal: &'a mut Writer,
-    expected: &'a HashSet<Endpoint>,
+    directives: &'a Directives,
     unannounced: &'a mut Unannounced,
     surroundings: &'a mut S,
     outcome: Outcome,
@@ -196,12 +227,12 @@ struct Sink<'a, S> {
 impl<'a, S: Surroundings> Sink<'a, S> {
     fn new(
         journal: &'a mut Writer,
-        (expected, unannounced): (&'a HashSet<Endpoint>, &'a mut Unannounced),
+        (directives, unannounced): (&'a Directives, &'a mut Unannounced),
         surroundings: &'a mut S,
     ) -> Self {
         Self {
             journal,
-            expected,
+            directives,
             unannounced,
             surroundings,
             outcome: Outcome::OtherUdp,
@@ -217,6 +248,10 @@ impl<'a, S: Surroundings> Sink<'a, S> {
                 let likely = guess != Guess::Other && !is_low(&key);
                 if !likely && !self.is_expected(&key) {
                     self.outcome = Outcome::OtherUdp;
+                    return;
+                }
+                if self.directives.exclude(&key) {
+                    self.outcome = Outcome::Excluded;
                     return;
                 }
                 if self.unannounced.is_full() && self.is_one_too_many(&key) {
@@ -298,7 +333,7 @@ impl<'a, S: Surroundings> Sink<'a, S> {
     }
 
     fn is_expected(&self, key: &FlowKey) -> bool {
-        self.expected.contains(&key.destination) || self.expected.contains(&key.source)
+        self.directives.expect(key)
     }
 }
 

@@ -150,8 +150,8 @@ alarms! {
         "The thread that follows the calls has not answered for 5 s. Packets are still journaled.",
         "See whether the machine is overloaded or hangs on a disk; if it stays, restart the service: nothing journaled is lost.";
     CallsRefused = "calls_refused", Critical, AT_ONCE,
-        "New calls are not recorded, so that those that are up can be: there is no room left.",
-        "Make room at once: see disk_full, recordings_down and finishing_behind.";
+        "New calls are not recorded, so that those that are up can be: there is no room left, or a capture thread has no time.",
+        "Make room at once: see disk_full, recordings_down, finishing_behind and worker_busy.";
     FinishingBehind = "finishing_behind", Major, LASTING,
         "Finished calls wait to become recordings. They are safe in the journal, but not yet to be heard.",
         "See recordings_down, catalog_down and disk_slow; if there are none of them, the machine needs more cores.";

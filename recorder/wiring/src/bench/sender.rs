@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use base::Timestamp;
 use capture::transmit::{BATCH_FRAMES_MAX, Transmitter};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::feed::{Feed, Maker};
@@ -46,7 +45,7 @@ impl Sent {
 /// The interface does not take them, or someone wants the bench to end.
 pub(super) fn send<M: Maker>(feed: &Feed<M>, interrupt: &Interrupt) -> Result<Sent> {
     let transmitter = Transmitter::open(FAR)?;
-    let (origin, used) = (feed.origin(), thread_cpu());
+    let (origin, used) = (feed.origin(), clock::thread_cpu());
     let mut line = Line { transmitter, began: clock::instant(), origin, sent: Sent::default() };
     while let Some(slice) = feed.next() {
         interrupt.check()?;
@@ -65,7 +64,7 @@ pub(super) fn send<M: Maker>(feed: &Feed<M>, interrupt: &Interrupt) -> Result<Se
         drop(batch);
         feed.give_back(slice);
     }
-    line.sent.cpu_seconds = (thread_cpu() - used).as_secs_f64();
+    line.sent.cpu_seconds = (clock::thread_cpu() - used).as_secs_f64();
     Ok(line.sent)
 }
 
@@ -105,9 +104,4 @@ impl Line {
         batch.clear();
         Ok(())
     }
-}
-
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }

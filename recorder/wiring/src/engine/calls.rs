@@ -81,6 +81,7 @@ impl Engine {
                         ..owner(call, index, announced, rtcp)
                     },
                 ) {
+                    self.exclusions.take_back(endpoint);
                     self.commands.push_back(Command::Expect(endpoint));
                 }
                 if !state.endpoints.contains(&endpoint) {
@@ -331,6 +332,6 @@ pub(super) fn formats(call: &Call, destination: Endpoint, source: Endpoint) -> F
     formats
 }
 
-fn usable(endpoint: Endpoint) -> bool {
+pub(super) fn usable(endpoint: Endpoint) -> bool {
     endpoint.port() != 0 && !endpoint.ip().is_unspecified()
 }

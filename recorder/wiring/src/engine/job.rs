@@ -24,6 +24,10 @@ pub enum Command {
     Expect(Endpoint),
     /// No call announces it any more.
     Unexpect(Endpoint),
+    /// Take nothing that is sent to this endpoint: a call that was refused announces it.
+    Exclude(Endpoint),
+    /// It is over.
+    Include(Endpoint),
     /// Seal the flow's open chunk and report it.
     Report(FlowRef, Ticket),
     /// Packets of the flow before this time are no longer needed.

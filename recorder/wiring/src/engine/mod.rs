@@ -8,6 +8,7 @@
 //! ended; wait until its media have too) -> *finishing* (a [`Job`] is out) -> gone.
 
 mod calls;
+mod excluded;
 mod flows;
 mod job;
 mod live;
@@ -25,6 +26,7 @@ use dialog::{Action, CallKey, Dialogs, EndReason, Handled, SipInput};
 use hashbrown::HashMap;
 
 use self::calls::CallState;
+use self::excluded::{Change, Exclusions};
 pub use self::flows::FlowRef;
 use self::flows::Flows;
 pub use self::job::{Claim, Command, Job, JobKey, Report, Ticket};
@@ -99,6 +101,7 @@ pub struct Engine {
     keep_unclaimed: bool,
     totals: Totals,
     refusals: Refusals,
+    exclusions: Exclusions,
     /// Why new calls are refused, while they are.
     limit: Option<Limit>,
     /// For who watches calls, if somebody does.
@@ -126,6 +129,7 @@ impl Engine {
             keep_unclaimed,
             totals: Totals::default(),
             refusals: Refusals::default(),
+            exclusions: Exclusions::default(),
             limit: None,
             changes: None,
         }
@@ -144,12 +148,25 @@ impl Engine {
             let limit = self.limit.unwrap_or(Limit::Calls);
             let is_new = self.refusals.add(input.time, input.message, limit);
             self.totals.refused += u64::from(is_new);
+            let is_owned = |endpoint| self.ownership.has(endpoint);
+            let change = self.exclusions.refused(input.time, input.message, is_owned);
+            self.command_exclusions(change);
+        }
+        if matches!(handled, Handled::NotACall) {
+            let is_owned = |endpoint| self.ownership.has(endpoint);
+            let change = self.exclusions.heard(input.message, is_owned);
+            self.command_exclusions(change);
         }
         if let Handled::Call(call) = handled {
             self.call_heard(call);
         }
         self.take_actions();
         handled
+    }
+
+    fn command_exclusions(&mut self, change: Change) {
+        let include = change.include.into_iter().map(Command::Include);
+        self.commands.extend(include.chain(change.exclude.into_iter().map(Command::Exclude)));
     }
 
     /// New calls are refused for this reason from now on, or taken again. Calls that are there go on.

@@ -95,6 +95,11 @@ impl Ownership {
         none
     }
 
+    /// Whether any call has announced it.
+    pub(crate) fn has(&self, endpoint: Endpoint) -> bool {
+        self.owners.contains_key(&endpoint)
+    }
+
     /// Whether any call that is not closed at `time` owns one end of the flow.
     pub(crate) fn has_owner(&self, key: &FlowKey, time: Timestamp) -> bool {
         [key.source, key.destination]

@@ -18,6 +18,8 @@ pub enum Limit {
     JournalMemory,
     /// The journal's disk is nearly full.
     JournalDisk,
+    /// A capture thread cannot keep up: it works all the time, or packets are lost before it.
+    Capture,
 }
 
 /// A call that is not recorded.

@@ -169,6 +169,8 @@ impl Scene {
             match command {
                 Command::Expect(endpoint) => self.worker.expect(endpoint),
                 Command::Unexpect(endpoint) => self.worker.unexpect(endpoint),
+                Command::Exclude(endpoint) => self.worker.exclude(endpoint),
+                Command::Include(endpoint) => self.worker.include(endpoint),
                 Command::Report(flow, ticket) => {
                     let found = match flow {
                         FlowRef::Core(_, id) => self.worker.report(id),
@@ -512,6 +514,9 @@ fn with_the_journals_memory_nearly_full_calls_that_are_up_stay_whole_and_new_one
     }
     scene.engine.refuse_new(Some(Limit::JournalMemory));
     scene.set_up(ms, "new", 41_000, 51_000);
+    let (carol, dave) = (format!("{ALICE}:41000"), format!("{BOB}:51000"));
+    scene.talk(ms + 50, 7, &carol, &dave, 0);
+    scene.talk(ms + 50, 7, &dave, &carol, 0);
     scene.talk(ms + 50, 10, &alice, &bob, 0);
     packets += 10;
     scene.hang_up(ms + 300, "up");
@@ -523,10 +528,19 @@ fn with_the_journals_memory_nearly_full_calls_that_are_up_stay_whole_and_new_one
         job.unwrap().call.as_ref().unwrap().ended.is_some_and(|(_, why)| why == EndReason::Bye)
     );
     assert_eq!(scene.worker.ledger().of(Outcome::Media), packets, "every packet is journaled");
+    assert_eq!(scene.worker.ledger().of(Outcome::Excluded), 14, "none of the refused call");
     let refused: Vec<_> = scene.engine.refused().map(|it| (&*it.call_id, it.reason)).collect();
     assert_eq!(refused, [("new", Limit::JournalMemory)]);
     assert_eq!(scene.engine.totals().refused, 1);
     scene.engine.refuse_new(None);
-    scene.set_up(ms + 6_000, "later", 42_000, 52_000);
+    // Where the refused call still talks, another one begins: it is that one's.
+    scene.set_up(ms + 6_000, "later", 41_000, 52_000);
     assert_eq!(scene.engine.calls_open(), 1, "taken again");
+    scene.talk(ms + 6_100, 5, &format!("{BOB}:52000"), &carol, 0);
+    scene.hang_up(ms + 6_300, "new");
+    scene.talk(ms + 6_400, 5, &format!("{BOB}:52000"), &carol, 0);
+    assert_eq!(scene.worker.ledger().of(Outcome::Media), packets + 10);
+    scene.talk(ms + 6_500, 1, "203.0.113.9:6000", &dave, 0);
+    assert_eq!(scene.worker.ledger().of(Outcome::Media), packets + 11, "the call is over");
+    assert_eq!(scene.worker.ledger().of(Outcome::Excluded), 14);
 }

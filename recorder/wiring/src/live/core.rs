@@ -69,13 +69,16 @@ pub(super) struct Core<T> {
     tick_due: Timestamp,
     /// Time spent on frames since the last tick.
     busy: Duration,
+    /// CPU time of its thread at the last tick, and what it was since the one before; of who steps it, nothing is known.
+    cpu: (Duration, Duration),
     /// When it has to have ended.
     stopping: Option<Timestamp>,
 }
 
 impl<T: Tap> Core<T> {
     pub(super) fn new(tap: T, worker: Worker, lines: Arc<Lines>) -> Self {
-        Self { tap, worker, lines, tick_due: Timestamp::ZERO, busy: Duration::ZERO, stopping: None }
+        let (busy, cpu) = (Duration::ZERO, Default::default());
+        Self { tap, worker, lines, tick_due: Timestamp::ZERO, busy, cpu, stopping: None }
     }
 
     fn run(mut self) -> Ended {
@@ -95,6 +98,8 @@ impl<T: Tap> Core<T> {
                 Poll::End => break,
             }
             if now >= self.tick_due {
+                let cpu = clock::thread_cpu();
+                self.cpu = (cpu, cpu.saturating_sub(self.cpu.0));
                 self.tick(now);
             }
             if polled == Poll::Idle && !obeyed && !self.tap.is_busy() {
@@ -175,8 +180,10 @@ impl<T: Tap> Core<T> {
         let counts = self.tap.counts();
         self.lines.publish(now, self.worker.ledger(), &counts);
         let span = now.since(self.tick_due.minus(TICK)).as_micros().max(1);
-        let load = std::mem::take(&mut self.busy).as_micros() * 100 / span;
-        self.lines.set_load(u8::try_from(load).unwrap_or(100).min(100));
+        let percent =
+            |of: Duration| u8::try_from(of.as_micros() * 100 / span).unwrap_or(100).min(100);
+        self.lines.set_load(percent(std::mem::take(&mut self.busy)));
+        self.lines.set_cpu(percent(self.cpu.1));
         self.tick_due = now.plus(TICK);
     }
 
@@ -213,6 +220,8 @@ pub(super) fn carry_out(worker: &mut Worker, lines: &Lines, order: Order) -> Opt
     match order {
         Order::Expect(endpoint) => worker.expect(endpoint),
         Order::Unexpect(endpoint) => worker.unexpect(endpoint),
+        Order::Exclude(endpoint) => worker.exclude(endpoint),
+        Order::Include(endpoint) => worker.include(endpoint),
         Order::Report(flow, ticket) => {
             return Some(Answer { flow, ticket, found: worker.report(flow) });
         }

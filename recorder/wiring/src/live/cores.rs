@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Result, anyhow};
 use base::{Endpoint, Timestamp, Transport};
-use capture::xdp::{self, Directive, Endpoints, Place};
+use capture::xdp::{self, Directive, Endpoints, Place, Verdict};
 use journal::FlowId;
 
 use super::core::{Ended, carry_out};
@@ -173,6 +173,21 @@ impl LiveCores {
         None
     }
 
+    /// Tells the kernel program what becomes of packets for an endpoint, where there is one.
+    fn direct(&mut self, endpoint: Endpoint, directive: Directive) {
+        if let Some(table) = &mut self.endpoints {
+            let key = xdp::key(endpoint, Transport::Udp, Place::default());
+            self.endpoints_refused += u64::from(table.set([(key, directive)]).is_err());
+        }
+    }
+
+    fn undirect(&mut self, endpoint: Endpoint) {
+        if let Some(table) = &mut self.endpoints {
+            let key = xdp::key(endpoint, Transport::Udp, Place::default());
+            self.endpoints_refused += u64::from(table.remove([key]).is_err());
+        }
+    }
+
     fn give_all(&mut self, order: Order) {
         for core in 0..=u8::MAX {
             if usize::from(core) >= self.handles.len() {
@@ -197,19 +212,23 @@ fn of_core(flow: FlowRef) -> Option<(u8, FlowId)> {
 
 impl Cores for LiveCores {
     fn expect(&mut self, endpoint: Endpoint) {
-        if let Some(table) = &mut self.endpoints {
-            let key = xdp::key(endpoint, Transport::Udp, Place::default());
-            self.endpoints_refused += u64::from(table.set([(key, Directive::record(1))]).is_err());
-        }
+        self.direct(endpoint, Directive::record(1));
         self.give_all(Order::Expect(endpoint));
     }
 
     fn unexpect(&mut self, endpoint: Endpoint) {
-        if let Some(table) = &mut self.endpoints {
-            let key = xdp::key(endpoint, Transport::Udp, Place::default());
-            self.endpoints_refused += u64::from(table.remove([key]).is_err());
-        }
+        self.undirect(endpoint);
         self.give_all(Order::Unexpect(endpoint));
+    }
+
+    fn exclude(&mut self, endpoint: Endpoint) {
+        self.direct(endpoint, Directive::of(Verdict::Exclude));
+        self.give_all(Order::Exclude(endpoint));
+    }
+
+    fn include(&mut self, endpoint: Endpoint) {
+        self.undirect(endpoint);
+        self.give_all(Order::Include(endpoint));
     }
 
     fn report(&mut self, flow: FlowRef, ticket: Ticket) -> Option<Report> {

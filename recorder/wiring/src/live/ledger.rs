@@ -44,8 +44,12 @@ pub(crate) struct LiveLedger {
 impl LiveLedger {
     /// Packets lost by this program or the kernel on its behalf.
     pub(crate) fn lost(&self) -> u64 {
-        let program = self.program.as_ref().map_or(0, Counters::lost);
-        program + self.taps.lost() + self.cores.of_class(base::ledger::Class::Dropped)
+        self.missed() + self.cores.of_class(base::ledger::Class::Dropped)
+    }
+
+    /// Of those, packets that were lost before a capture thread took them.
+    pub(crate) fn missed(&self) -> u64 {
+        self.program.as_ref().map_or(0, Counters::lost) + self.taps.lost()
     }
 
     /// What does not add up, in words.

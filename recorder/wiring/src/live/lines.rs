@@ -47,6 +47,8 @@ pub(super) struct Opened {
 pub(super) enum Order {
     Expect(Endpoint),
     Unexpect(Endpoint),
+    Exclude(Endpoint),
+    Include(Endpoint),
     Report(FlowId, Ticket),
     Release(FlowId, Timestamp),
     Forget(FlowId),
@@ -95,6 +97,8 @@ pub(super) struct Lines {
     needed_from: AtomicU32,
     /// How much of its time the core works, in percent.
     load: AtomicU8,
+    /// How much of the time its thread has a CPU, in percent: less than the load, where others want the CPU too.
+    cpu: AtomicU8,
     /// How much of its journal's memory is in use, in percent.
     memory: AtomicU8,
     stop: AtomicBool,
@@ -127,6 +131,7 @@ impl Lines {
             progress: AtomicU64::new(0),
             needed_from: AtomicU32::new(0),
             load: AtomicU8::new(0),
+            cpu: AtomicU8::new(0),
             memory: AtomicU8::new(0),
             stop: AtomicBool::new(false),
             failing: AtomicBool::new(false),
@@ -202,6 +207,14 @@ impl Lines {
 
     pub(super) fn set_load(&self, percent: u8) {
         self.load.store(percent, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_cpu(&self, percent: u8) {
+        self.cpu.store(percent, Ordering::Relaxed);
+    }
+
+    pub(super) fn cpu(&self) -> u8 {
+        self.cpu.load(Ordering::Relaxed)
     }
 
     pub(super) fn load(&self) -> u8 {

@@ -46,7 +46,7 @@ use self::exchange::Exchange;
 use self::lines::Lines;
 use self::place::Place;
 use self::port::{Port, Taps};
-use self::pressure::Pressure;
+use self::pressure::{Pressure, Strain};
 use self::restart::Earlier;
 use self::service::{Notify, Wish, Wishes};
 use self::sight::Sight;
@@ -157,12 +157,17 @@ struct Run<'a> {
     began_at: Timestamp,
     losses: Arc<Losses>,
     lost: u64,
+    /// Of those, packets that were lost before a capture thread took them.
+    missed: u64,
+    /// The same since the last look.
+    missed_just_now: u64,
     troubles: Vec<String>,
     began: Instant,
     look_due: Instant,
     sight: Sight,
     notify: Notify,
     pressure: Pressure,
+    strain: Strain,
     link_due: Instant,
     /// Up to when losses are known.
     counted_at: Timestamp,
@@ -215,12 +220,15 @@ impl<'a> Run<'a> {
             began_at,
             losses,
             lost: 0,
+            missed: 0,
+            missed_just_now: 0,
             troubles: Vec::new(),
             began: now,
             look_due: now,
             sight: Sight::new(Arc::clone(place.outages()), clock::capture_time()),
             notify: Notify::new(),
             pressure: Pressure::default(),
+            strain: Strain::default(),
             link_due: now,
             counted_at: clock::capture_time(),
             release_due: now + RELEASE_EVERY,
@@ -304,11 +312,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Decides over new calls: whether there is room for them on the disk, and in the journal's memory.
+    /// Decides over new calls: whether there is room for them on the disk and in the journal's memory, and whether the
+    /// capture threads have time for them.
     fn admit(&mut self) {
         let used = self.exchange.cores.handles.iter().map(|handle| handle.lines.memory()).max();
         let memory = self.pressure.judge(used.unwrap_or(0), &self.alarms.board());
-        let limit = self.place.admission().limit().or(memory);
+        let load = self.exchange.cores.handles.iter().map(|handle| handle.lines.cpu()).max();
+        let (load, missed) = (load.unwrap_or(0), self.missed_just_now);
+        let capture = self.strain.judge(load, missed, &self.alarms.board());
+        let limit = self.place.admission().limit().or(memory).or(capture);
         self.exchange.conductor.engine.refuse_new(limit);
         self.limit = limit;
     }
@@ -328,7 +340,9 @@ impl<'a> Run<'a> {
         let counted_at = self.exchange.cores.handles.iter().map(|handle| handle.counted().at).min();
         let ledger = self.ledger(false);
         self.show_alarms(&ledger);
-        let lost = ledger.lost();
+        let (lost, missed) = (ledger.lost(), ledger.missed());
+        self.missed_just_now = missed - self.missed;
+        self.missed = missed;
         if lost > self.lost {
             let packets = lost - self.lost;
             tracing::error!("{packets} packets were lost just now; SIGUSR1 shows where");

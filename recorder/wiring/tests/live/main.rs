@@ -16,6 +16,7 @@ mod ipv6;
 mod kills;
 mod load;
 mod outages;
+mod overload;
 mod recorder;
 mod refusals;
 mod replayed;

@@ -325,6 +325,7 @@ const fn refusing(limit: Limit) -> &'static str {
         Limit::Calls => "as many calls are up as can be followed",
         Limit::JournalMemory => "the journal's memory is nearly used up: the disk is too slow",
         Limit::JournalDisk => "the journal's disk is nearly full",
+        Limit::Capture => "a capture thread cannot keep up with the packets",
     }
 }
 

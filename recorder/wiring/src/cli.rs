@@ -385,8 +385,8 @@ pub(crate) struct Export {
                         --node-cert node.crt"
 )]
 pub(crate) struct Verify {
-    /// Recordings by id, folders of recordings, or single files of them [default: every recording of the
-    /// data folder].
+    /// Recordings by id, folders of recordings, or single files of them; or a file with its signature beside it, such
+    /// as a report of `bench` [default: every recording of the data folder].
     #[arg(value_name = "ID|FOLDER|FILE")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]

@@ -29,6 +29,8 @@ pub(super) struct Checked {
     pub(super) bytes: u64,
     /// Calls of which every sample that was sent is there, at its place, and nothing else.
     pub(super) exact: u64,
+    /// Calls of which every sample is there, in its order, with silence put in where packets came late.
+    pub(super) moved: u64,
     /// Calls of which packets are missing, and whose recordings say so.
     pub(super) incomplete: u64,
     /// Calls without a recording.
@@ -52,6 +54,8 @@ struct SideFound {
     missing: u64,
     /// Whether anything else than what was said is on the channel.
     is_foreign: bool,
+    /// Whether there is silence between packets that follow each other.
+    is_moved: bool,
 }
 
 /// Compares a data folder with the truth about the calls.
@@ -116,6 +120,7 @@ fn recordings(data: &DataDir, truths: &[Truth]) -> Result<Kept> {
 
 enum Verdict {
     Exact { off: i64 },
+    Moved,
     Incomplete(u64),
     Missing,
     False(String),
@@ -133,6 +138,10 @@ impl Checked {
                 self.exact += 1;
                 self.alignment_worst_ms =
                     self.alignment_worst_ms.max(off.unsigned_abs() as f64 / 1e6);
+            }
+            Verdict::Moved => {
+                tell("all of it is there, with silence where packets came late".into());
+                self.moved += 1;
             }
             Verdict::Incomplete(packets) => {
                 tell(format!("{packets} packets are missing, and the recording says so"));
@@ -180,6 +189,9 @@ fn judge(listener: &Listener, truth: &Truth, recording: &Recording, studio: &Stu
         let says = if recording.complete { "complete" } else { "incomplete" };
         return Verdict::False(format!("{lost} packets were lost on the way; it is called {says}"));
     }
+    if caller.is_moved || callee.is_moved {
+        return Verdict::Moved;
+    }
     match (caller.place, callee.place) {
         (Some(caller), Some(callee)) => {
             let apart = (callee as i64 - caller as i64) * SAMPLE_NANOS;
@@ -203,7 +215,8 @@ fn compare(call: u32, truth: &SideTruth, channel: &[i16], studio: &Studio) -> Si
     // In an overload the first ones may be missing.
     let Some(place) = arrived.clone().take(100).find_map(find) else {
         let is_foreign = channel.iter().any(|sample| *sample != 0);
-        return SideFound { place: None, missing: arrived.count() as u64, is_foreign };
+        let missing = arrived.count() as u64;
+        return SideFound { place: None, missing, is_foreign, is_moved: false };
     };
     let (before, rest) = channel.split_at(place);
     let (said, after) = rest.split_at(samples.min(rest.len()));
@@ -212,6 +225,7 @@ fn compare(call: u32, truth: &SideTruth, channel: &[i16], studio: &Studio) -> Si
         place: Some(place),
         missing: 0,
         is_foreign: !is_silent(before) || !is_silent(after),
+        is_moved: false,
     };
     if said.len() == samples && sha256(said) == truth.pcm_sha256 {
         return found;
@@ -226,7 +240,28 @@ fn compare(call: u32, truth: &SideTruth, channel: &[i16], studio: &Studio) -> Si
             found.is_foreign |= is_lost || packet(index) != *slot;
         }
     }
+    if found.is_foreign {
+        let (missing, is_foreign) = one_by_one(arrived.map(packet), channel);
+        return SideFound { place: Some(place), missing, is_foreign, is_moved: !is_foreign };
+    }
     found
+}
+
+/// Packets in their order, with nothing but silence between them: how many are not there, and whether anything else is.
+fn one_by_one(
+    packets: impl Iterator<Item = [i16; PACKET_SAMPLES]>,
+    channel: &[i16],
+) -> (u64, bool) {
+    let (mut rest, mut missing) = (channel, 0);
+    for packet in packets {
+        let silence = rest.iter().take_while(|sample| **sample == 0).count();
+        let mut places = rest.windows(PACKET_SAMPLES).take(silence + 1);
+        match places.position(|window| window == packet) {
+            Some(at) => rest = rest.get(at + PACKET_SAMPLES..).unwrap_or_default(),
+            None => missing += 1,
+        }
+    }
+    (missing, rest.iter().any(|sample| *sample != 0))
 }
 
 #[cfg(test)]
@@ -268,7 +303,8 @@ mod tests {
                 let as_said = channel(truth, side, &studio);
                 let judged =
                     |channel: &[i16]| compare(truth.call, &truth.sides[side], channel, &studio);
-                let exact = SideFound { place: Some(77), missing: 0, is_foreign: false };
+                let exact =
+                    SideFound { place: Some(77), missing: 0, is_foreign: false, is_moved: false };
                 assert_eq!(judged(&as_said), exact);
                 let silenced = |from: usize| {
                     let mut channel = as_said.clone();
@@ -280,6 +316,12 @@ mod tests {
                 assert_eq!(judged(&silenced(77)).place, Some(77));
                 let last = as_said.len() - 33 - PACKET_SAMPLES;
                 assert_eq!(judged(&silenced(last)), SideFound { missing: 1, ..exact });
+                let mut late = as_said.clone();
+                let at = 77 + 20 * PACKET_SAMPLES;
+                late.splice(at..at, [0; 1_234]);
+                assert_eq!(judged(&late), SideFound { is_moved: true, ..exact });
+                late.drain(77..77 + PACKET_SAMPLES);
+                assert_eq!((judged(&late).missing, judged(&late).is_foreign), (1, false));
                 for (at, sample) in [(0, 1), (77 + 500, 12_345), (as_said.len() - 1, -1)] {
                     let mut channel = as_said.clone();
                     channel[at] = sample;

@@ -47,6 +47,8 @@ const PIECE_BYTES: usize = CHUNK_BYTES * CHUNKS_PER_WRITE_MAX;
 const FLUSH_EVERY: Duration = Duration::from_millis(COMMIT_AGE_MILLISECONDS_MAX);
 /// The journal's memory, above which new calls are refused (`live/pressure.rs`).
 const MEMORY_BYTES: f64 = (CHUNKS_MAX * CHUNK_BYTES) as f64 * 0.85;
+/// For a report of something else, the disk is measured for so long.
+const BESIDE_SECONDS: u32 = 3;
 /// What must be free for each writer.
 const FREE_BYTES_MIN: u64 = 4 * SEGMENT_BYTES_MAX;
 
@@ -123,6 +125,20 @@ fn told(of: &Sustained) -> String {
         of.calls,
         super::busy(of.load_average),
     )
+}
+
+/// How long writing takes where a load was recorded: for its report.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn beside(output: &Output, interrupt: &Interrupt) -> Result<Option<Sustained>> {
+    if output.report.is_none() {
+        return Ok(None);
+    }
+    let folder = trial::work_folder(output.data.as_deref())?;
+    let output = Output { data: None, report: None, json: false };
+    measure(folder.path(), &Disk { writers: 1, seconds: BESIDE_SECONDS, output }, interrupt)
+        .map(Some)
 }
 
 fn measure(folder: &Path, arguments: &Disk, interrupt: &Interrupt) -> Result<Sustained> {

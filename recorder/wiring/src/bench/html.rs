@@ -8,7 +8,7 @@ use super::disk::{Latency, Sustained};
 use super::multiply::Multiplied;
 use super::report::Report;
 use super::search::Found;
-use super::trial::{Trial, Way};
+use super::trial::Trial;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2430}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;width:100%}\
@@ -25,6 +25,7 @@ pub(super) fn page(report: &Report) -> String {
     if !report.trials.is_empty() {
         loads(&mut body, &report.trials);
         body.push_str(&overload(&report.trials));
+        behaviour(&mut body, &report.trials);
         if let Some(trial) = chosen(&report.trials) {
             details(&mut body, trial);
         }
@@ -81,6 +82,18 @@ fn searched(to: &mut String, found: &Found) {
     push(to, format_args!(" {:.0} s.</p>", found.seconds));
 }
 
+/// What the loads that were not passed came to.
+fn behaviour(to: &mut String, trials: &[Trial]) {
+    section(to, "Failure behaviour");
+    let failed: Vec<_> = trials.iter().filter(|trial| !trial.is_passed()).collect();
+    if failed.is_empty() {
+        to.push_str("<p>No load failed.</p>");
+    }
+    for trial in failed {
+        push(to, format_args!("<p>{}</p>", escaped(&trial.failure_behaviour())));
+    }
+}
+
 /// The largest load that was passed, or else the smallest.
 fn chosen(trials: &[Trial]) -> Option<&Trial> {
     let passed = trials.iter().filter(|trial| trial.is_passed());
@@ -95,7 +108,7 @@ fn loads(to: &mut String, trials: &[Trial]) {
          <th class=n>CPU s<th class=n>calls a CPU<th class=n>KiB a call<th class=n>load<th>verdict",
     );
     for trial in trials {
-        let each = trial.memory_per_call_kib().map_or("-".into(), |it| format!("{it:.1}"));
+        let each = trial.memory_per_call_kib.map_or("-".into(), |it| format!("{it:.1}"));
         push(
             to,
             format_args!(
@@ -107,7 +120,7 @@ fn loads(to: &mut String, trials: &[Trial]) {
                 trial.refused,
                 trial.checked.incomplete,
                 trial.used.cpu_seconds,
-                trial.calls_per_core(),
+                trial.calls_per_core,
                 trial.load_average,
                 if trial.is_passed() { "ok" } else { "bad" },
                 escaped(&verdict(trial)),
@@ -128,16 +141,13 @@ fn verdict(trial: &Trial) -> String {
 
 fn details(to: &mut String, trial: &Trial) {
     section(to, &format!("{} calls in detail", trial.workload.calls));
-    let way = match trial.way {
-        Way::Live { queues } => format!("a virtual Ethernet pair (veth), {queues} queues"),
-        Way::File => "a capture file in memory".into(),
-    };
     let stages: Vec<_> =
         trial.used.stages.iter().map(|(stage, seconds)| format!("{stage} {seconds:.2}")).collect();
     to.push_str("<table>");
     for (name, told) in [
-        ("over", way),
-        ("capture", trial.capture.clone()),
+        ("interface", trial.interface.clone()),
+        ("capture, driver mode", trial.capture.clone()),
+        ("configuration", trial.configuration.clone()),
         ("workload", serde_json::to_string(&trial.workload).unwrap_or_default()),
         ("corpus", format!("SHA-256 {}", trial.corpus_sha256)),
         ("CPU seconds by stage", stages.join(", ")),

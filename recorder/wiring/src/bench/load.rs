@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use clap::Args;
 
-use super::Output;
 use super::interrupt::Interrupt;
 use super::report::Report;
 use super::trial::{self, Trial, Workload};
+use super::{Output, disk};
 use crate::commands::Verdict;
 use crate::synth::Codecs;
 
@@ -83,7 +83,8 @@ pub(super) fn run(arguments: &Load) -> Result<Verdict> {
     let verdict = if trial.is_passed() { Verdict::Done } else { Verdict::Bad };
     let text = told(&trial);
     let new = Report::new("load", arguments.output.data.as_deref())?;
-    arguments.output.give(&Report { trials: vec![trial], ..new }, &text)?;
+    let disk = disk::beside(&arguments.output, &interrupt)?;
+    arguments.output.give(&Report { trials: vec![trial], disk, ..new }, &text)?;
     Ok(verdict)
 }
 
@@ -126,10 +127,10 @@ pub(super) fn told(trial: &Trial) -> String {
             "{:.2} s ({}); one CPU carries {:.0} calls",
             used.cpu_seconds,
             stages.join(", "),
-            trial.calls_per_core()
+            trial.calls_per_core
         ),
     );
-    let each = trial.memory_per_call_kib().map(|it| format!(", {it:.1} KiB a call"));
+    let each = trial.memory_per_call_kib.map(|it| format!(", {it:.1} KiB a call"));
     let peak = used.memory_peak_kib / 1_024;
     line("memory", format!("{peak} MiB at most{}", each.unwrap_or_default()));
     if sent.is_some() {

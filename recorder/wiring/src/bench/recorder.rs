@@ -15,6 +15,8 @@ use super::process::Process;
 use super::wire::SPAN;
 use crate::clock;
 
+/// How it is started for calls over a wire.
+pub(super) const RUN: [&str; 3] = ["run", "--interface", SPAN];
 /// How long it may take to begin, and to end.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked at.
@@ -30,9 +32,7 @@ impl Recorder {
     /// Starts `spanreel run` in the calling thread's network namespace, and waits until it records.
     pub(super) fn run(folder: &Path, data: &Path, interrupt: &Interrupt) -> Result<Self> {
         let mut command = Command::new(program()?);
-        command
-            .args(["run", "--interface", SPAN, "--json", "--end-with-parent", "--data"])
-            .arg(data);
+        command.args(RUN).args(["--json", "--end-with-parent", "--data"]).arg(data);
         let recorder = Self::start(&mut command, folder)?;
         let began = clock::instant();
         while !recorder.log().contains("spanreel: recording") {

@@ -15,7 +15,7 @@ use super::interrupt::Interrupt;
 use super::load::{start_spread, told};
 use super::report::Report;
 use super::trial::{self, Trial, Workload};
-use super::{Output, busy, is_root};
+use super::{Output, busy, disk, is_root};
 use crate::clock;
 use crate::commands::Verdict;
 use crate::synth::Codecs;
@@ -66,10 +66,25 @@ pub(super) struct Found {
     pub(super) failing_calls: Option<u32>,
     /// What failed there.
     pub(super) failures: Vec<String>,
+    /// Loads beyond the most.
+    pub(super) overload: Vec<Beyond>,
     /// What was left out, and why.
     pub(super) left_out: Vec<String>,
     /// How long it took.
     pub(super) seconds: f64,
+}
+
+/// What became of the calls of a load beyond the most.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Beyond {
+    /// Of the most.
+    percent: u32,
+    calls: u32,
+    exact: u64,
+    refused: u64,
+    incomplete: u64,
+    behaviour: String,
 }
 
 /// Searches, prints, reports.
@@ -99,7 +114,8 @@ pub(super) fn run(arguments: &Search) -> Result<Verdict> {
     let verdict = if found.lossless_calls > 0 { Verdict::Done } else { Verdict::Bad };
     let text = in_words(&found, &trials);
     let new = Report::new("search", arguments.output.data.as_deref())?;
-    arguments.output.give(&Report { trials, search: Some(found), ..new }, &text)?;
+    let disk = disk::beside(&arguments.output, &interrupt)?;
+    arguments.output.give(&Report { trials, search: Some(found), disk, ..new }, &text)?;
     Ok(verdict)
 }
 
@@ -108,6 +124,19 @@ impl Search {
         let spread = start_spread(calls);
         let seconds = self.seconds.max((spread + PLATEAU_SECONDS).ceil() as u32);
         Workload { calls, seconds, start_spread: spread, codec: self.codec, loss: 0.0, seed }
+    }
+}
+
+impl Beyond {
+    fn of(percent: u32, trial: &Trial) -> Self {
+        Self {
+            percent,
+            calls: trial.workload.calls,
+            exact: trial.checked.exact,
+            refused: trial.refused,
+            incomplete: trial.checked.incomplete,
+            behaviour: trial.failure_behaviour(),
+        }
     }
 }
 
@@ -232,6 +261,7 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
                 self.leave_out(&format!("the load of {percent} %: no time"));
             } else {
                 self.try_load(calls)?;
+                self.found.overload.extend(self.trials.last().map(|it| Beyond::of(percent, it)));
             }
         }
         Ok(())
@@ -256,7 +286,7 @@ fn in_words(found: &Found, trials: &[Trial]) -> String {
             trial.refused,
             trial.checked.incomplete,
             trial.checked.false_recordings,
-            trial.calls_per_core(),
+            trial.calls_per_core,
         );
     }
     let best = trials

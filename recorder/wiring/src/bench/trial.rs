@@ -13,7 +13,7 @@ use super::feed::{Feed, Maker};
 use super::interrupt::Interrupt;
 use super::ledger::Ledger;
 use super::process::{Stages, between};
-use super::recorder::{Cpus, LOOK_EVERY, Recorder};
+use super::recorder::{self, Cpus, LOOK_EVERY, Recorder};
 use super::sender::{self, Sent};
 use super::wire;
 use crate::clock;
@@ -86,6 +86,25 @@ pub(super) enum Way {
     File,
 }
 
+impl Way {
+    fn interface(self) -> String {
+        match self {
+            Self::Live { queues } => {
+                format!("{}, a virtual Ethernet pair (veth), {queues} receive queues", wire::SPAN)
+            }
+            Self::File => "none, a capture file".into(),
+        }
+    }
+
+    fn configuration(self) -> String {
+        let arguments = match self {
+            Self::Live { .. } => recorder::RUN.join(" "),
+            Self::File => "replay calls.pcap".into(),
+        };
+        format!("spanreel {arguments}, everything else as it is by default")
+    }
+}
+
 /// What the recorder used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,6 +123,18 @@ pub(super) struct Used {
     pub(super) finishing_seconds: f64,
 }
 
+impl Used {
+    fn calls_per_core(&self, workload: &Workload) -> f64 {
+        let seconds = f64::from(workload.calls) * f64::from(workload.seconds);
+        seconds / self.cpu_seconds.max(0.01)
+    }
+
+    fn memory_per_call_kib(&self, workload: &Workload) -> Option<f64> {
+        let grown = self.memory_peak_kib.saturating_sub(self.memory_start_kib?);
+        Some(grown as f64 / f64::from(workload.calls))
+    }
+}
+
 /// What a trial came to.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +143,10 @@ pub(super) struct Trial {
     pub(super) workload: Workload,
     /// What the recorder says about how it took the packets, such as its driver mode.
     pub(super) capture: String,
+    /// What the calls came in by.
+    pub(super) interface: String,
+    /// How the recorder was started. It reads no configuration file: everything else is as it is by default.
+    pub(super) configuration: String,
     /// What was sent; absent if a file was read.
     pub(super) sent: Option<Sent>,
     /// Packets lost, by the stage that lost them.
@@ -120,6 +155,10 @@ pub(super) struct Trial {
     pub(super) refused: u64,
     pub(super) checked: Checked,
     pub(super) used: Used,
+    /// Calls that one CPU carries: seconds of calls for each CPU second.
+    pub(super) calls_per_core: f64,
+    /// Memory for each call at once, beyond the start, KiB. Nothing is known of it when a file is read.
+    pub(super) memory_per_call_kib: Option<f64>,
     /// What the recorder counted, in its own words.
     pub(super) ledger: Ledger,
     /// SHA-256 of what the calls are: of the truth about each, or of the capture file.
@@ -135,24 +174,16 @@ impl Trial {
         self.failures.is_empty()
     }
 
-    /// Calls that one CPU carries: seconds of calls for each CPU second.
-    pub(super) fn calls_per_core(&self) -> f64 {
-        let seconds = f64::from(self.workload.calls) * f64::from(self.workload.seconds);
-        seconds / self.used.cpu_seconds.max(0.01)
-    }
-
-    /// KiB of memory for each call at once, beyond the start.
-    pub(super) fn memory_per_call_kib(&self) -> Option<f64> {
-        let grown = self.used.memory_peak_kib.saturating_sub(self.used.memory_start_kib?);
-        Some(grown as f64 / f64::from(self.workload.calls))
-    }
-
     fn new(way: Way, workload: &Workload, sent: Option<Sent>, found: Found) -> Self {
         let Found { ledger, checked, used, load_average, corpus_sha256 } = found;
         let mut trial = Self {
             way,
             workload: workload.clone(),
             capture: ledger.capture().to_owned(),
+            interface: way.interface(),
+            configuration: way.configuration(),
+            calls_per_core: used.calls_per_core(workload),
+            memory_per_call_kib: used.memory_per_call_kib(workload),
             drops: ledger.drops(sent.as_ref()),
             refused: ledger.count(&["refused"]),
             sent,
@@ -165,6 +196,24 @@ impl Trial {
         };
         trial.failures = trial.judge();
         trial
+    }
+
+    /// What became of the calls of a load that was not passed, and who dropped packets.
+    pub(super) fn failure_behaviour(&self) -> String {
+        let Checked { exact, moved, incomplete, missing, false_recordings, .. } = &self.checked;
+        let drops: Vec<_> =
+            self.drops.iter().map(|(stage, count)| format!("{count} by {stage}")).collect();
+        let drops = if drops.is_empty() { "none".to_owned() } else { drops.join(", ") };
+        format!(
+            "{} calls: {} refused whole and counted, {exact} recorded whole and exact, {moved} whole with \
+             silence where packets came late, {incomplete} recorded with gaps \
+             that the recordings tell, {} not recorded, {false_recordings} recorded wrongly; packets dropped: {drops}; \
+             the ledger {}.",
+            self.workload.calls,
+            self.refused,
+            missing.saturating_sub(self.refused),
+            if self.ledger.balances() { "balances" } else { "DOES NOT BALANCE" },
+        )
     }
 
     fn judge(&self) -> Vec<String> {
@@ -182,6 +231,8 @@ impl Trial {
         }
         fail(self.refused > 0, format!("{} calls were refused", self.refused));
         fail(*missing > self.refused, format!("{missing} of {calls} calls have no recording"));
+        let moved = self.checked.moved;
+        fail(moved > 0, format!("{moved} recordings have silence where packets came late"));
         fail(*incomplete > 0, format!("{incomplete} recordings miss packets, and say so"));
         fail(*false_recordings > 0, format!("{false_recordings} recordings are NOT RIGHT"));
         let without = self.checked.without_signalling;
@@ -201,6 +252,10 @@ impl Trial {
             way: Way::File,
             workload,
             capture: String::new(),
+            interface: String::new(),
+            configuration: String::new(),
+            calls_per_core: 0.0,
+            memory_per_call_kib: None,
             sent: None,
             drops: BTreeMap::new(),
             refused: 0,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use seal::{Certificate, PrivateKey};
+use seal::{Certificate, PrivateKey, SignedBy};
 use serde_json::json;
 use store::{Catalog, Filter, Finding, Order, Problem, Report};
 
@@ -87,12 +87,42 @@ fn check(
     trusted: Option<&[Certificate]>,
     key: Option<&PrivateKey>,
 ) -> Report {
+    if let Some(signature) = own_signature(target) {
+        return check_signed(target, &signature, trusted);
+    }
     let target_path = target.canonicalize().unwrap_or_else(|_| target.to_path_buf());
     let is_stored = recordings.as_ref().is_some_and(|folder| target_path.starts_with(folder));
     if is_stored {
         store::verify(target, trusted, key)
     } else {
         store::verify_exported(target, trusted, key)
+    }
+}
+
+/// The signature beside a file that belongs to no recording, such as a report of `bench`.
+fn own_signature(file: &Path) -> Option<PathBuf> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".p7s");
+    let signature = PathBuf::from(name);
+    let of_recording = file.parent()?.join(seal::manifest::MANIFEST_NAME).exists();
+    (file.is_file() && signature.is_file() && !of_recording).then_some(signature)
+}
+
+/// A file by the signature beside it.
+fn check_signed(file: &Path, signature: &Path, trusted: Option<&[Certificate]>) -> Report {
+    let bad = |path: &Path, problem: Problem| Report {
+        findings: vec![Finding { path: path.to_owned(), problem }],
+        ..Report::default()
+    };
+    let (Ok(content), Ok(signed)) = (std::fs::read(file), std::fs::read(signature)) else {
+        return bad(file, Problem::Missing);
+    };
+    match seal::verify(&signed, &content, trusted) {
+        Err(error) => bad(file, error.into()),
+        Ok(SignedBy { subject, fingerprint, trusted: false, .. }) if trusted.is_some() => {
+            bad(signature, Problem::UnknownSigner { subject, fingerprint })
+        }
+        Ok(by) => Report { signed_by: Some(by), files_good: 1, ..Report::default() },
     }
 }
 

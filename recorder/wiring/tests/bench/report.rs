@@ -7,7 +7,11 @@ use crate::{bench, json, names};
 
 #[test]
 fn a_report_is_signed_and_a_plan_can_be_made_from_it() {
-    let data = tempfile::tempdir().unwrap();
+    let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut another = Command::new(env!("CARGO_BIN_EXE_spanreel"));
+    another.args(["bench", "load", "--calls", "1", "--seconds", "1", "--from-memory", "--data"]);
+    another.arg(other.path().join("other")).arg("--report").arg(other.path().join("other.html"));
+    assert!(another.output().unwrap().status.success());
     let page = data.path().join("load.html");
     let mut command = bench("load", data.path());
     command.args(["--calls", "3", "--seconds", "2", "--from-memory", "--report"]).arg(&page);
@@ -22,9 +26,16 @@ fn a_report_is_signed_and_a_plan_can_be_made_from_it() {
     assert_eq!(read["trials"], printed["trials"]);
     for file in [&page, &saved] {
         assert_signed(file, &data.path().join("keys/node.crt"));
+        assert!(is_verified(file, data.path()));
+        assert!(!is_verified(file, &other.path().join("other")), "signed by another node");
     }
+    for told in ["failure behaviour", "configuration", "interface", "flush"] {
+        assert!(content.to_lowercase().contains(told), "{told}: {content}");
+    }
+    assert!(read["trials"][0]["callsPerCore"].as_f64().unwrap() > 0.0);
     std::fs::write(&page, content.replace("passed", "PASSED")).unwrap();
     assert!(!is_signed(&page, &data.path().join("keys/node.crt")), "an altered page");
+    assert!(!is_verified(&page, data.path()), "an altered page");
 
     let mut plan = Command::new(env!("CARGO_BIN_EXE_spanreel"));
     plan.args(["bench", "plan", "--calls", "1000", "--hours", "8", "--retention", "30"]);
@@ -35,6 +46,12 @@ fn a_report_is_signed_and_a_plan_can_be_made_from_it() {
     assert_eq!(planned["needs"][0]["what"], "cores", "{planned}");
     let cores = planned["needs"][0]["amount"].as_f64().unwrap();
     assert_eq!(cores, (1_000.0 * cpu / 0.6).ceil(), "{planned}");
+}
+
+/// By Spanreel itself, for the node of a data folder.
+fn is_verified(file: &Path, data: &Path) -> bool {
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_spanreel"));
+    verify.arg("verify").arg(file).arg("--data").arg(data).output().unwrap().status.success()
 }
 
 fn assert_signed(file: &Path, certificate: &Path) {

@@ -29,6 +29,7 @@ mod kept;
 mod keys;
 mod lanes;
 pub mod output;
+pub mod parts;
 pub mod playback;
 mod quality;
 mod render;

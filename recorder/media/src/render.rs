@@ -142,7 +142,12 @@ fn average(cursors: &mut [Cursor<'_>; 2], position: i64, out: &mut [i16], other:
     other.resize(out.len(), 0);
     caller.fill(position, out);
     callee.fill(position, other);
-    out.iter_mut().zip(other.iter()).for_each(|(sample, other)| {
+    mix(out, other);
+}
+
+/// The average of both sides, in place of the one.
+pub(crate) fn mix(one: &mut [i16], other: &[i16]) {
+    one.iter_mut().zip(other).for_each(|(sample, other)| {
         *sample = ((i32::from(*sample) + i32::from(*other)) / 2) as i16;
     });
 }

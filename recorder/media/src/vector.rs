@@ -1,4 +1,5 @@
-//! What sees every sample, with vectors: 16 samples at a time on x86-64 with AVX2 and BMI2.
+//! What sees every sample, with vectors: 16 samples at a time on x86-64 with AVX2 and BMI2, and 32 in some of it
+//! where there is AVX-512.
 //!
 //! Every part does just what its namesake in [`g711`](crate::g711) or [`flac`](crate::flac) does. This is the
 //! only module of the crate with unsafe code: calls of functions that need more of the processor than every
@@ -10,6 +11,8 @@
 mod flac;
 #[cfg(target_arch = "x86_64")]
 mod g711;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use crate::flac::bits::Bits;
 use crate::flac::measure::Measure;
@@ -18,7 +21,10 @@ use crate::g711::Law;
 
 /// Says that the processor has what the functions need.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Vector(());
+pub(crate) struct Vector {
+    /// It also has AVX-512, with lanes of 16 bits.
+    wide: bool,
+}
 
 #[cfg(target_arch = "x86_64")]
 impl Vector {
@@ -29,7 +35,14 @@ impl Vector {
             && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("lzcnt")
             && is_x86_feature_detected!("pclmulqdq");
-        has_all.then_some(Self(()))
+        let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        has_all.then_some(Self { wide })
+    }
+
+    /// The same without AVX-512.
+    #[cfg(test)]
+    pub(crate) fn detect_narrow() -> Option<Self> {
+        Self::detect().map(|_| Self { wide: false })
     }
 
     /// [`Law::decode_into`].
@@ -46,6 +59,10 @@ impl Vector {
 
     /// [`measure::measure`](crate::flac::measure::measure), of a whole block.
     pub(crate) fn measure(self, block: &[i16]) -> Measure {
+        if self.wide {
+            // SAFETY: as above; `wide` says that `detect` found these features too.
+            return unsafe { wide::measure(block) };
+        }
         // SAFETY: as above.
         unsafe { flac::measure(block) }
     }
@@ -66,6 +83,11 @@ impl Vector {
 #[cfg(not(target_arch = "x86_64"))]
 impl Vector {
     pub(crate) fn detect() -> Option<Self> {
+        None
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detect_narrow() -> Option<Self> {
         None
     }
 }

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use zerocopy::transmute;
 
 use crate::flac::bits::Bits;
-use crate::flac::measure::Measure;
+use crate::flac::measure::{CUT, Measure};
 use crate::flac::plan::Fixed;
 use crate::flac::{BLOCK_SAMPLES, ORDERS, PARTITION_SAMPLES, PARTITIONS, crc, residual};
 
@@ -41,29 +41,28 @@ fn differences(samples: [__m256i; ORDERS]) -> [__m256i; ORDERS] {
 pub(super) fn measure(block: &[i16]) -> Measure {
     let mut measure = Measure::default();
     let Some(block) = block.first_chunk::<BLOCK_SAMPLES>() else { return measure };
-    let mut peaks = [_mm256_setzero_si256(); ORDERS];
+    let mut cut = _mm256_setzero_si256();
     for partition in 0..PARTITIONS {
         let from = partition * PARTITION_SAMPLES;
-        let partition_sums = measure_partition(block, from, &mut peaks);
+        let partition_sums = measure_partition(block, from, &mut cut);
         for (sums, own) in measure.sums.iter_mut().zip(partition_sums) {
             let lanes: [u32; 8] = transmute!(own);
             sums.iter_mut().skip(partition).take(1).for_each(|sum| *sum = lanes.iter().sum());
         }
     }
-    measure.peaks = peaks.map(|peak| {
-        let lanes: [u16; LANES] = transmute!(peak);
-        lanes.into_iter().max().unwrap_or(0)
-    });
+    let lanes: [u16; LANES] = transmute!(cut);
+    measure.cut = lanes.into_iter().fold(0, |any, lane| any | lane) as u8;
     measure
 }
 
-/// For each order the sums of the amplitudes of a partition in lanes of 32 bits. `peaks` are raised.
+/// For each order the sums of the amplitudes of a partition in lanes of 32 bits. Where one is
+/// [`CUT`], its order's bit is set in `cut`.
 #[inline]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 fn measure_partition(
     block: &[i16; BLOCK_SAMPLES],
     from: usize,
-    peaks: &mut [__m256i; ORDERS],
+    cut: &mut __m256i,
 ) -> [__m256i; ORDERS] {
     let mut sums = [_mm256_setzero_si256(); ORDERS];
     for at in (from..from + PARTITION_SAMPLES).step_by(LANES) {
@@ -71,13 +70,14 @@ fn measure_partition(
             0 => first_differences(block),
             _ => differences([0, 1, 2, 3, 4].map(|back| load(block, at, back))),
         };
-        for ((sum, peak), difference) in sums.iter_mut().zip(&mut *peaks).zip(differences) {
+        for (order, (sum, difference)) in sums.iter_mut().zip(differences).enumerate() {
             let negative = _mm256_subs_epi16(_mm256_setzero_si256(), difference);
             let amplitude = _mm256_max_epi16(difference, negative);
             // Multiplied by one, neighbours are added up in 32 bits.
             let pairs = _mm256_madd_epi16(amplitude, _mm256_set1_epi16(1));
             *sum = _mm256_add_epi32(*sum, pairs);
-            *peak = _mm256_max_epi16(*peak, amplitude);
+            let is_cut = _mm256_cmpeq_epi16(amplitude, _mm256_set1_epi16(CUT as i16));
+            *cut = _mm256_or_si256(*cut, _mm256_and_si256(is_cut, _mm256_set1_epi16(1 << order)));
         }
     }
     sums

@@ -5,6 +5,7 @@
 //! so that sealing what is old costs nothing for what is not.
 
 use std::hash::{BuildHasher, Hasher};
+use std::io;
 
 use base::limits::CHUNK_BYTES;
 use base::{Endpoint, FlowKey, MediaPacket, Timestamp};
@@ -222,9 +223,12 @@ pub(crate) struct FlowTable {
 
 impl FlowTable {
     /// Room for `flows_max` flows. `seed` is secret: who sends packets chooses the keys.
-    pub(crate) fn new(flows_max: usize, seed: u64) -> Self {
-        Self {
-            index: Index::new(flows_max),
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub(crate) fn new(flows_max: usize, seed: u64) -> io::Result<Self> {
+        Ok(Self {
+            index: Index::new(flows_max)?,
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
             slots: Vec::with_capacity(flows_max),
             coming: Coming::default(),
@@ -232,7 +236,7 @@ impl FlowTable {
             free: NONE,
             oldest: NONE,
             newest: NONE,
-        }
+        })
     }
 
     /// The slot of the flow with this key.
@@ -398,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_used_again_with_another_generation() {
-        let mut table = FlowTable::new(2, 1);
+        let mut table = FlowTable::new(2, 1).unwrap();
         let first = open(&mut table, 1).unwrap();
         let second = open(&mut table, 2).unwrap();
         assert_eq!(open(&mut table, 3), None, "full");
@@ -414,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_flow_told_of_ahead_is_found_two_stages_later_and_one_that_is_not_there_is_not() {
-        let mut table = FlowTable::new(8, 1);
+        let mut table = FlowTable::new(8, 1).unwrap();
         let slots: Vec<u32> = (1..=2).map(|port| open(&mut table, port).unwrap()).collect();
         let ports = [1, 2, 99, 1];
         let told = ports.map(|port| table.ahead(&key(port)));
@@ -427,7 +431,7 @@ mod tests {
 
     #[test]
     fn open_chunks_are_linked_by_age() {
-        let mut table = FlowTable::new(8, 1);
+        let mut table = FlowTable::new(8, 1).unwrap();
         let slots: Vec<u32> = (1..=4).map(|port| open(&mut table, port).unwrap()).collect();
         for (slot, now) in slots.iter().zip(10..) {
             table.link(*slot, Timestamp::from_nanos(now));

@@ -2,24 +2,34 @@
 //!
 //! An entry is eight bytes, half of the hash beside the slot, so that a look-up is one cache line here and the
 //! slot itself. hashbrown keeps hashes and values apart, a line more that waits for the one before: with
-//! thousands of flows in turn that was 20 of 90 ns. The size is fixed; nothing moves but on removal.
+//! thousands of flows in turn that was 20 of 90 ns. The size is fixed; nothing moves but on removal. It lies in huge
+//! pages where there are some: flows are all over it, and each would be a page of its own to look up.
 
-/// No entry. Memory that is zero need not be touched before it is used.
+use std::io;
+use std::sync::atomic::Ordering;
+
+use capture::memory::{Cells, Region};
+
+/// No entry: what memory is before it is used.
 const EMPTY: u64 = 0;
 
 /// Slots by the hash of their key.
 pub(crate) struct Index {
     /// The tag (the upper half of a hash) in the upper half, one more than the slot in the lower.
-    entries: Vec<u64>,
+    entries: Cells,
     mask: usize,
 }
 
 impl Index {
     /// Room for `slots` slots, at most 2^30. At least half of the places stay empty, so that every search ends
     /// soon.
-    pub(crate) fn new(slots: usize) -> Self {
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub(crate) fn new(slots: usize) -> io::Result<Self> {
         let places = (slots * 2).next_power_of_two();
-        Self { entries: vec![EMPTY; places], mask: places - 1 }
+        let entries = Region::anonymous(places * size_of::<u64>())?.cells(places)?;
+        Ok(Self { entries, mask: places - 1 })
     }
 
     /// The slot with this hash that `is_it` accepts.
@@ -83,12 +93,12 @@ impl Index {
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "places are masked to the length")]
     fn at(&self, place: usize) -> u64 {
-        self.entries[place]
+        self.entries[place].load(Ordering::Relaxed)
     }
 
     #[expect(clippy::indexing_slicing, reason = "places are masked to the length")]
     fn put(&mut self, place: usize, entry: u64) {
-        self.entries[place] = entry;
+        self.entries[place].store(entry, Ordering::Relaxed);
     }
 }
 
@@ -116,7 +126,7 @@ mod tests {
         /// Few hashes, so that they pile up and wrap around.
         #[test]
         fn agrees_with_a_map(steps in proptest::collection::vec((0..32_u32, 0..6_u64), 1..200)) {
-            let mut index = Index::new(32);
+            let mut index = Index::new(32).unwrap();
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             for (slot, tag) in steps {
                 match model.remove(&slot) {
@@ -134,7 +144,7 @@ mod tests {
                 }
                 prop_assert_eq!(index.find(61 << 32, |_| false), None);
             }
-            let used = index.entries.iter().filter(|entry| **entry != EMPTY).count();
+            let used = (0..=index.mask).filter(|place| index.at(*place) != EMPTY).count();
             prop_assert_eq!(used, model.len());
         }
     }

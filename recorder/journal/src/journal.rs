@@ -11,6 +11,7 @@ use base::disk::{FolderLock, create_folders};
 use crate::appender::Appender;
 use crate::arena::{Arena, ArenaHeader};
 use crate::error::{Damage, DamageKind, JournalError, io_error};
+use crate::flows::FlowTable;
 use crate::format::SourceId;
 use crate::key::{JournalKey, random};
 use crate::leftover::{Leftover, save};
@@ -107,7 +108,9 @@ impl Journal {
         let handover = Arc::new(Handover::new(buffers.slabs));
         let pools = (handover.small(buffers.small), handover.large(buffers.large));
         let tail = Tail::new(core, first, options.segment_bytes_max, Arc::clone(&handover), tails);
-        let writer = Writer::new(&options, tail, pools, arena, u64::from_le_bytes(seed));
+        let flows = FlowTable::new(options.flows_max, u64::from_le_bytes(seed))
+            .map_err(|source| JournalError::Memory { core, source })?;
+        let writer = Writer::new(&options, flows, tail, pools, arena);
         let shared = Arc::clone(&self.shared);
         let appender = Appender::new(shared, core, first, &options, handover, now);
         Ok((writer, appender))

@@ -103,17 +103,17 @@ struct SignallingLog {
 }
 
 impl Writer {
-    /// Options are in range; `seed` is secret.
+    /// Options are in range.
     pub(crate) fn new(
         options: &WriterOptions,
         tail: Tail,
         (small, large): (Pool<CHUNK_BYTES>, Pool<LARGE_CHUNK_BYTES>),
         arena: Arena,
-        seed: u64,
     ) -> Self {
+        flows: FlowTable,
         let chain = ChainEnd { needed_from: tail.segment(), ..ChainEnd::default() };
         Self {
-            flows: FlowTable::new(options.flows_max, seed),
+            flows,
             signalling: SignallingLog { open: None, open_since: Timestamp::ZERO, chain },
             small,
             large,

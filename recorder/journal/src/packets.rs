@@ -80,6 +80,15 @@ impl Packets {
         })
     }
 
+    /// Adds them, as [`Packets::iter`] gives them, to `all`.
+    pub fn append_to<'p>(&'p self, all: &mut Vec<MediaPacket<'p>>) {
+        all.reserve(self.chunks.iter().map(|chunk| usize::from(chunk.records)).sum());
+        for chunk in &self.chunks {
+            let records = self.records(chunk).into_iter().flat_map(|(_, records)| records);
+            all.extend(records.filter(|packet| chunk.window.contains(packet.time)));
+        }
+    }
+
     /// The flow of the first chunk; `None` if there are no packets.
     #[must_use]
     pub fn key(&self) -> Option<FlowKey> {

@@ -388,17 +388,19 @@ fn flow_inputs<'a>(claims: &'a [Claim], packets: &'a [Packets]) -> Vec<FlowInput
     for (claim, packets) in claims.iter().zip(packets) {
         let place = *places.entry((claim.key, claim.side, claim.rtcp)).or_insert(flows.len());
         if let Some(flow) = flows.get_mut(place) {
-            flow.packets.extend(packets.iter());
+            packets.append_to(&mut flow.packets);
             flow.packets.sort_by_key(|packet| packet.time);
             continue;
         }
+        let mut own = Vec::new();
+        packets.append_to(&mut own);
         flows.push(FlowInput {
             key: claim.key,
             side: claim.side,
             media: claim.media.clone(),
             formats: claim.formats.clone(),
             secure: claim.secure,
-            packets: packets.iter().collect(),
+            packets: own,
         });
     }
     flows

@@ -317,8 +317,15 @@ impl Writer {
 
     /// Seals every open chunk, and gives their number.
     pub fn seal_all(&mut self) -> usize {
-        let mut sealed = usize::from(self.seal_signalling());
-        while let Some((slot, _)) = self.flows.oldest() {
+        usize::from(self.seal_signalling()) + self.seal_oldest(usize::MAX)
+    }
+
+    /// Seals the open chunks of flows that are the oldest, `count` of them at most, and gives their number.
+    pub fn seal_oldest(&mut self, count: usize) -> usize {
+        let mut sealed = 0;
+        while sealed < count
+            && let Some((slot, _)) = self.flows.oldest()
+        {
             self.seal_slot(slot);
             sealed += 1;
         }

@@ -23,8 +23,9 @@ use crate::worker::{Seen, Surroundings, Worker};
 
 /// The one capture core of a replay.
 pub(crate) const CORE: u8 = 0;
-/// How often chunks are looked at for their age, on the capture clock.
-const SEAL_EVERY: Duration = Duration::from_millis(250);
+/// How often chunks are looked at for their age, on the capture clock. Nothing is lost if they grow old, and each is
+/// the fuller for it.
+const SEAL_EVERY: Duration = Duration::from_secs(10);
 /// How often the journal is asked to let go of what is finished, on the capture clock.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 

@@ -11,6 +11,9 @@ use journal::{FlowId, FlowSummary, Refused, Writer};
 /// Below this, ports belong to well-known services; RTP is only expected there if it is announced.
 const MEDIA_PORT_MIN: u16 = 1024;
 
+/// Open chunks that are given up at a time when all buffers are in use, each by a flow.
+const SEALED_WHEN_FULL: usize = 1_024;
+
 /// What a core saw that the engine must know.
 #[derive(Debug)]
 pub enum Seen<'a> {
@@ -280,7 +283,9 @@ impl<'a, S: Surroundings> Sink<'a, S> {
                         Outcome::Media
                     };
                 }
-                Err(Refused::JournalFull) if self.surroundings.wait_for_journal() => {}
+                Err(Refused::JournalFull) if self.surroundings.wait_for_journal() => {
+                    self.journal.seal_oldest(SEALED_WHEN_FULL);
+                }
                 Err(refused) => return refused.into(),
             }
         }
@@ -312,7 +317,9 @@ impl<'a, S: Surroundings> Sink<'a, S> {
         let outcome = loop {
             match self.journal.signalling(time, &key, transport, message) {
                 Ok(()) => break Outcome::Signalling,
-                Err(Refused::JournalFull) if self.surroundings.wait_for_journal() => {}
+                Err(Refused::JournalFull) if self.surroundings.wait_for_journal() => {
+                    self.journal.seal_oldest(SEALED_WHEN_FULL);
+                }
                 Err(refused) => {
                     self.refused += 1;
                     break refused.into();

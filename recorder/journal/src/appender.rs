@@ -27,7 +27,9 @@ use base::disk::DiskFile;
 use base::limits::{CHUNKS_PER_WRITE_MAX, COMMIT_AGE_MILLISECONDS_MAX, JOURNAL_WRITE_BYTES_MAX};
 
 use crate::error::{JournalError, io_error};
+use crate::held::Held;
 use crate::journal::Shared;
+use crate::locator::Locator;
 use crate::part::{ADVICE, Part, PartHeader};
 use crate::pool::{Handover, Sealed};
 use crate::segments::{Segment, file_name};
@@ -72,6 +74,8 @@ pub struct Appender {
     live: bool,
     segment_bytes: u64,
     handover: Arc<Handover>,
+    /// What stays in memory, if anything does.
+    held: Option<Arc<Held>>,
     now: Timestamp,
     /// The folder that is written to: 0, or 1 for the second.
     folder: usize,
@@ -112,7 +116,7 @@ impl Appender {
         core: u8,
         first: u32,
         options: &WriterOptions,
-        handover: Arc<Handover>,
+        (handover, held): (Arc<Handover>, Option<Arc<Held>>),
         now: Timestamp,
     ) -> Self {
         Self {
@@ -122,6 +126,7 @@ impl Appender {
             live: options.live,
             segment_bytes: options.segment_bytes_max,
             handover,
+            held,
             now,
             folder: 0,
             current: None,
@@ -176,13 +181,19 @@ impl Appender {
         }
     }
 
-    /// Writes what is sealed, up to [`CHUNKS_PER_WRITE_MAX`] chunks with one system call. Nothing written means
-    /// that nothing was waiting.
+    /// Writes what is sealed, up to [`CHUNKS_PER_WRITE_MAX`] chunks with one system call, or takes it into the
+    /// memory where it is [held](WriterOptions::hold). No chunks mean that nothing was waiting.
     ///
     /// # Errors
     /// The system refused to create or write the segment. The chunks stay here; call again.
     pub fn write(&mut self) -> Result<Written, JournalError> {
         self.handover.slabs.prepare();
+        if let Some(held) = self.held.clone() {
+            let taken = held.take_from(&self.handover);
+            let short = self.handover.take_short() || held.is_full();
+            let spilled = if short { self.spill(&held)? } else { Written::default() };
+            return Ok(Written { chunks: taken + spilled.chunks, bytes: spilled.bytes });
+        }
         if self.batch.chunks.is_empty() {
             self.collect();
         }
@@ -233,6 +244,9 @@ impl Appender {
     /// As [`Appender::write`] and [`Appender::commit`].
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.write_all()?;
+        if let Some(held) = self.held.clone() {
+            while self.spill(&held)?.chunks > 0 {}
+        }
         self.flush()
     }
 
@@ -242,6 +256,9 @@ impl Appender {
     /// # Errors
     /// A file cannot be deleted; it and those after it stay, and the next call tries again.
     pub fn release_before(&mut self, segment: u32) -> Result<usize, JournalError> {
+        if let Some(held) = &self.held {
+            held.release_before(segment, &self.handover);
+        }
         let current = self.current.as_ref().map_or(self.oldest, |current| current.segment.id.1);
         let mut deleted = 0;
         while self.oldest < segment.min(current) {
@@ -276,14 +293,45 @@ impl Appender {
 
     fn write_batch(&mut self) -> Result<(), JournalError> {
         let Some(first) = self.batch.chunks.first() else { return Ok(()) };
-        let (number, offset) = (first.locator.segment(), first.locator.offset());
-        if self.current.as_ref().is_none_or(|current| current.segment.id.1 != number) {
-            self.end_segment();
-            self.current = Some(self.begin(number, offset)?);
-        }
+        let locator = first.locator;
+        self.go_to(locator)?;
         let Some(current) = &mut self.current else { return Ok(()) };
         self.batch.encrypt(&current.segment, &self.handover);
-        current.write(&self.batch.image, offset, &mut self.batch.written)
+        current.write(&self.batch.image, locator.offset(), &mut self.batch.written)
+    }
+
+    /// The part that is written is one for the chunk at `locator`.
+    fn go_to(&mut self, locator: Locator) -> Result<(), JournalError> {
+        let number = locator.segment();
+        if self.current.as_ref().is_none_or(|current| current.segment.id.1 != number) {
+            self.end_segment();
+            self.current = Some(self.begin(number, locator.offset())?);
+        }
+        Ok(())
+    }
+
+    /// Writes the oldest of what is held, up to [`CHUNKS_PER_WRITE_MAX`] chunks, and gives their buffers back.
+    fn spill(&mut self, held: &Held) -> Result<Written, JournalError> {
+        let spilled = self.write_oldest(held);
+        // Tried again, the same chunks come to the same bytes at the same place.
+        self.batch.clear();
+        match spilled {
+            Ok(written) => {
+                self.note_unflushed(written.chunks);
+                held.drop_oldest(written.chunks, &self.handover);
+                Ok(written)
+            }
+            Err(error) => Err(self.failed(error, false)),
+        }
+    }
+
+    fn write_oldest(&mut self, held: &Held) -> Result<Written, JournalError> {
+        let Some(oldest) = held.oldest() else { return Ok(Written::default()) };
+        self.go_to(oldest)?;
+        let Some(current) = &mut self.current else { return Ok(Written::default()) };
+        let chunks = held.encrypt_oldest(&current.segment.cipher, &mut self.batch.image);
+        current.write(&self.batch.image, oldest.offset(), &mut self.batch.written)?;
+        Ok(Written { chunks, bytes: self.batch.image.len() as u64 })
     }
 
     /// The segment that was written is full: room reserved beyond its end is not needed.
@@ -321,12 +369,7 @@ impl Appender {
     /// The batch is in the file.
     fn finish_batch(&mut self) -> Written {
         let written = Written { chunks: self.batch.chunks.len(), bytes: self.batch.written as u64 };
-        if let Some(current) = &self.current
-            && written.chunks > 0
-            && self.unflushed.last().is_none_or(|(last, _)| !Arc::ptr_eq(last, &current.segment))
-        {
-            self.unflushed.push((Arc::clone(&current.segment), Arc::clone(&current.file)));
-        }
+        self.note_unflushed(written.chunks);
         for sealed in self.batch.chunks.drain(..) {
             if self.live {
                 self.kept_large += usize::from(sealed.is_large());
@@ -337,6 +380,16 @@ impl Appender {
         }
         self.batch.clear();
         written
+    }
+
+    /// So many chunks were written to the current part.
+    fn note_unflushed(&mut self, chunks: usize) {
+        if let Some(current) = &self.current
+            && chunks > 0
+            && self.unflushed.last().is_none_or(|(last, _)| !Arc::ptr_eq(last, &current.segment))
+        {
+            self.unflushed.push((Arc::clone(&current.segment), Arc::clone(&current.file)));
+        }
     }
 
     fn flush(&mut self) -> Result<(), JournalError> {

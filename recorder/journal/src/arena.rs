@@ -114,7 +114,7 @@ impl Arena {
     ) -> io::Result<(Self, Self, Buffers)> {
         let mut region = match shelf {
             Some(shelf) => shelf.make(&arena_name(header.core, header.run), header.bytes())?,
-            None => Region::anonymous(header.bytes())?,
+            None => Region::in_small_pages(header.bytes())?,
         };
         let cells = region.cells(HEADER_BYTES / 8)?;
         let (small_slab, small) = region.slab(header.small)?;

@@ -8,6 +8,7 @@ use base::limits::CHUNK_BYTES;
 
 use crate::error::{Damage, DamageKind, ReadError};
 use crate::format::{CHUNK_HEADER_BYTES, ChunkHeader, Kind};
+use crate::held::Held;
 use crate::journal::Shared;
 use crate::locator::{FlowId, Locator};
 use crate::packets::Window;
@@ -22,11 +23,22 @@ pub(crate) struct Cursor<'a> {
     open: Option<(Arc<Segment>, Arc<dyn DiskFile>)>,
     /// The run of the segment that was read last.
     run: u32,
+    /// What is in memory only, of the core of the chunk that was read last.
+    held: Option<(u8, Option<Arc<Held>>)>,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) const fn new(shared: &'a Shared) -> Self {
-        Self { shared, open: None, run: 0 }
+        Self { shared, open: None, run: 0, held: None }
+    }
+
+    /// What the core of `locator` has in memory only.
+    fn held(&mut self, locator: Locator) -> Option<&Arc<Held>> {
+        let (shared, core) = (self.shared, locator.core());
+        if self.held.as_ref().is_none_or(|(of, _)| *of != core) {
+            self.held = Some((core, shared.held(core)));
+        }
+        self.held.as_ref().and_then(|(_, held)| held.as_ref())
     }
 
     /// The segment of `locator` and its file, once `bytes` bytes from there are written.
@@ -62,7 +74,9 @@ impl<'a> Cursor<'a> {
     ) -> Result<(Arc<Segment>, Arc<dyn DiskFile>), ReadError> {
         let id = (locator.core(), locator.segment());
         let Some(segment) = self.shared.segments.get(locator) else {
-            let begun = self.shared.segments.is_begun(id);
+            let held = self.shared.held(locator.core());
+            let begun = self.shared.segments.is_begun(id)
+                || held.is_some_and(|held| held.is_released(locator));
             return Err(match begun {
                 true => ReadError::Released { locator },
                 false => ReadError::NotWritten { locator },
@@ -83,6 +97,10 @@ impl<'a> Cursor<'a> {
         locator: Locator,
         flow: Option<FlowId>,
     ) -> Result<Result<ChunkHeader, Damage>, ReadError> {
+        let held = self.held(locator).and_then(|held| held.header(locator));
+        if let Some(header) = held.filter(|header| flow.is_none_or(|flow| header.flow == flow)) {
+            return Ok(Ok(header));
+        }
         let mut bytes = [0; CHUNK_HEADER_BYTES];
         let (segment, file) = self.segment(locator, CHUNK_HEADER_BYTES)?;
         let read = read_at(segment, file, locator, &mut bytes)?;
@@ -99,6 +117,12 @@ impl<'a> Cursor<'a> {
         kind: Kind,
         bytes: &mut Vec<u8>,
     ) -> Result<Result<(), Damage>, ReadError> {
+        let right = |header: &ChunkHeader| header.kind == kind;
+        if let Some(held) = self.held(chunk.locator)
+            && held.copy(chunk.locator, right, bytes).is_some_and(|header| right(&header))
+        {
+            return Ok(Ok(()));
+        }
         let (begin, length) = (bytes.len(), chunk.chunk_bytes());
         let (segment, file) = self.segment(chunk.locator, length)?;
         bytes.resize(begin + length, 0);
@@ -123,6 +147,12 @@ impl<'a> Cursor<'a> {
         window: Window,
         bytes: &mut Vec<u8>,
     ) -> Result<Option<ChunkHeader>, ReadError> {
+        let wanted = |header: &ChunkHeader| window.touches(header.first, header.last());
+        if let Some(held) = self.held(locator)
+            && let Some(header) = held.copy(locator, wanted, bytes)
+        {
+            return Ok(Some(header).filter(|header| header.kind == Kind::Media));
+        }
         let begin = bytes.len();
         let (segment, file) = self.segment(locator, CHUNK_HEADER_BYTES)?;
         // How long it is stands in the header; most are as long as they can be.
@@ -132,7 +162,7 @@ impl<'a> Cursor<'a> {
         let read = read_at(segment, file, locator, room)?;
         let head = room.first_chunk().filter(|_| read);
         let Some(header) = head.and_then(ChunkHeader::decode) else { return Ok(None) };
-        if !window.touches(header.first, header.last()) {
+        if !wanted(&header) {
             let authentic =
                 head.is_some_and(|head| segment.cipher.verify_header(locator.offset(), head));
             bytes.truncate(begin);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use base::Timestamp;
 use base::disk::{FolderLock, create_folders};
@@ -13,6 +13,7 @@ use crate::arena::{Arena, ArenaHeader};
 use crate::error::{Damage, DamageKind, JournalError, io_error};
 use crate::flows::FlowTable;
 use crate::format::SourceId;
+use crate::held::Held;
 use crate::key::{JournalKey, random};
 use crate::leftover::{Leftover, save};
 use crate::places::Places;
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) key: JournalKey,
     pub(crate) source: SourceId,
     pub(crate) segments: Segments,
+    /// What cores have in memory only.
+    held: RwLock<BTreeMap<u8, Arc<Held>>>,
     /// Nobody else has the folders.
     _locks: Vec<FolderLock>,
 }
@@ -70,8 +73,8 @@ impl Journal {
         let locks = lock_folders(&places)?;
         let found = Found { segments: find_segments(&places)?, arenas: find_arenas(&places)? };
         let next = next_numbers(&places, &found)?;
-        let segments = Segments::default();
-        let shared = Shared { places, key, source, segments, _locks: locks };
+        let (segments, held) = (Segments::default(), RwLock::default());
+        let shared = Shared { places, key, source, segments, held, _locks: locks };
         let taken = Mutex::default();
         Ok(Self { shared: Arc::new(shared), found: Mutex::new(found), next, taken })
     }
@@ -112,7 +115,9 @@ impl Journal {
             .map_err(|source| JournalError::Memory { core, source })?;
         let writer = Writer::new(&options, flows, tail, pools, arena);
         let shared = Arc::clone(&self.shared);
-        let appender = Appender::new(shared, core, first, &options, handover, now);
+        let hold = options.hold && !options.live;
+        let held = hold.then(|| shared.hold(core, Held::new(handover.slabs.clone())));
+        let appender = Appender::new(shared, core, first, &options, (handover, held), now);
         Ok((writer, appender))
     }
 
@@ -181,6 +186,20 @@ impl Journal {
             deleted += 1;
         }
         Ok(deleted)
+    }
+}
+
+impl Shared {
+    /// What `core` has in memory only, if it keeps anything there.
+    pub(crate) fn held(&self, core: u8) -> Option<Arc<Held>> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(&core).cloned()
+    }
+
+    fn hold(&self, core: u8, held: Held) -> Arc<Held> {
+        let held = Arc::new(held);
+        let mut all = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(core, Arc::clone(&held));
+        held
     }
 }
 

@@ -34,6 +34,7 @@ mod cursor;
 mod error;
 mod flows;
 pub mod format;
+mod held;
 mod index;
 mod journal;
 mod key;

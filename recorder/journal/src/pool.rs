@@ -4,6 +4,7 @@
 //! full: the writer never waits for the disk, it runs out of buffers and says so.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::limits::{CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use capture::memory::{Block, Fresh, Slab};
@@ -81,6 +82,8 @@ pub(crate) struct Handover {
     sealed: ArrayQueue<Sealed>,
     small: Arc<ArrayQueue<Block<CHUNK_BYTES>>>,
     large: Arc<ArrayQueue<Block<LARGE_CHUNK_BYTES>>>,
+    /// The writer found no buffer.
+    short: Arc<AtomicBool>,
 }
 
 impl Handover {
@@ -92,17 +95,25 @@ impl Handover {
             sealed: ArrayQueue::new(small + large),
             small: Arc::new(ArrayQueue::new(small)),
             large: Arc::new(ArrayQueue::new(large)),
+            short: Arc::default(),
         }
+    }
+
+    /// Whether the writer found no buffer since this was last asked.
+    pub(crate) fn take_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed) && self.short.swap(false, Ordering::Relaxed)
     }
 
     /// The writer's pool of small buffers; made once.
     pub(crate) fn small(&self, fresh: Fresh<CHUNK_BYTES>) -> Pool<CHUNK_BYTES> {
-        Pool::new(Arc::clone(&self.slabs.small), fresh, Arc::clone(&self.small))
+        let returned = (Arc::clone(&self.small), Arc::clone(&self.short));
+        Pool::new(Arc::clone(&self.slabs.small), fresh, returned)
     }
 
     /// The writer's pool of large buffers; made once.
     pub(crate) fn large(&self, fresh: Fresh<LARGE_CHUNK_BYTES>) -> Pool<LARGE_CHUNK_BYTES> {
-        Pool::new(Arc::clone(&self.slabs.large), fresh, Arc::clone(&self.large))
+        let returned = (Arc::clone(&self.large), Arc::clone(&self.short));
+        Pool::new(Arc::clone(&self.slabs.large), fresh, returned)
     }
 
     /// Hands a sealed chunk to the appender.
@@ -143,14 +154,20 @@ pub(crate) struct Pool<const N: usize> {
     /// Last used first: its lines may still be in the cache.
     free: Vec<Block<N>>,
     returned: Arc<ArrayQueue<Block<N>>>,
+    /// There was none, for the other side to know.
+    short: Arc<AtomicBool>,
     /// Buffers not used yet: memory grows with what is used, up to the limit.
     fresh: Fresh<N>,
 }
 
 impl<const N: usize> Pool<N> {
-    fn new(slab: Arc<Slab<N>>, fresh: Fresh<N>, returned: Arc<ArrayQueue<Block<N>>>) -> Self {
+    fn new(
+        slab: Arc<Slab<N>>,
+        fresh: Fresh<N>,
+        (returned, short): (Arc<ArrayQueue<Block<N>>>, Arc<AtomicBool>),
+    ) -> Self {
         let free = Vec::with_capacity(returned.capacity());
-        Self { slab, free, returned, fresh }
+        Self { slab, free, returned, short, fresh }
     }
 
     /// What the buffers are of.
@@ -164,14 +181,22 @@ impl<const N: usize> Pool<N> {
         if self.free.is_empty() {
             self.collect();
         }
-        self.free.pop().or_else(|| self.fresh.take())
+        let block = self.free.pop().or_else(|| self.fresh.take());
+        if block.is_none() {
+            self.short.store(true, Ordering::Relaxed);
+        }
+        block
     }
 
     /// A buffer, if more than `spared` can be taken.
     pub(crate) fn take_sparing(&mut self, spared: usize) -> Option<Block<N>> {
         self.collect();
         let available = self.free.len() + self.fresh.left();
-        if available > spared { self.take() } else { None }
+        if available > spared {
+            return self.take();
+        }
+        self.short.store(true, Ordering::Relaxed);
+        None
     }
 
     /// How many of the buffers are in use, in percent.

@@ -81,6 +81,10 @@ impl Reader {
     /// Whether the chunk at `locator`, and with it every earlier one of its core, can be read now.
     #[must_use]
     pub fn is_written(&self, locator: Locator) -> bool {
+        // In this order: a chunk is in a file before it leaves the memory.
+        if self.shared.held(locator.core()).is_some_and(|held| held.contains(locator)) {
+            return true;
+        }
         let segment = self.shared.segments.get(locator);
         segment.is_some_and(|segment| locator.offset() < segment.written())
     }

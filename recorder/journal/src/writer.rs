@@ -41,6 +41,9 @@ pub struct WriterOptions {
     /// it (a capture file is read, and would be read again) a buffer is free as soon as it is written, and
     /// stays in the caches.
     pub live: bool,
+    /// Unless it is live: what is sealed stays in memory, readable, and is only written when the buffers run short.
+    /// What is released before that never is.
+    pub hold: bool,
 }
 
 impl Default for WriterOptions {
@@ -51,6 +54,7 @@ impl Default for WriterOptions {
             large_chunks_max: LARGE_CHUNKS_MAX,
             segment_bytes_max: SEGMENT_BYTES_MAX,
             live: true,
+            hold: false,
         }
     }
 }
@@ -65,6 +69,7 @@ impl WriterOptions {
             large_chunks_max: self.large_chunks_max.clamp(2, LARGE_CHUNKS_MAX),
             segment_bytes_max: self.segment_bytes_max.clamp(segment_bytes_min, SEGMENT_BYTES_MAX),
             live: self.live,
+            hold: self.hold,
         }
     }
 }
@@ -106,11 +111,11 @@ impl Writer {
     /// Options are in range.
     pub(crate) fn new(
         options: &WriterOptions,
+        flows: FlowTable,
         tail: Tail,
         (small, large): (Pool<CHUNK_BYTES>, Pool<LARGE_CHUNK_BYTES>),
         arena: Arena,
     ) -> Self {
-        flows: FlowTable,
         let chain = ChainEnd { needed_from: tail.segment(), ..ChainEnd::default() };
         Self {
             flows,

@@ -22,13 +22,13 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    /// Memory of this process alone.
-    pub(super) fn anonymous(bytes: usize) -> io::Result<Self> {
+    /// Memory of this process alone; `huge`: in huge pages, if the kernel has some.
+    pub(super) fn anonymous(bytes: usize, huge: bool) -> io::Result<Self> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
         let start = unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, protection, flags) }?;
-        Self::of(start.cast(), bytes)
+        Self::of(start.cast(), bytes, huge)
     }
 
     /// A whole file, shared with whoever opens it later; it must not become shorter. Not in core dumps.
@@ -37,16 +37,18 @@ impl Pages {
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         // SAFETY: as above.
         let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, flags, fd, 0) }?;
-        let pages = Self::of(start.cast(), bytes)?;
+        let pages = Self::of(start.cast(), bytes, true)?;
         // Advice: if it is not taken, nothing is wrong.
         let _ = pages.advise(0, bytes, Advice::LinuxDontDump);
         Ok(pages)
     }
 
-    fn of(start: *mut u8, bytes: usize) -> io::Result<Self> {
+    fn of(start: *mut u8, bytes: usize, huge: bool) -> io::Result<Self> {
         let start = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?;
         let pages = Self { start, bytes };
-        let _ = pages.advise(0, bytes, Advice::LinuxHugepage);
+        if huge {
+            let _ = pages.advise(0, bytes, Advice::LinuxHugepage);
+        }
         Ok(pages)
     }
 

@@ -32,7 +32,16 @@ impl Region {
     /// # Errors
     /// The system's: no room among the addresses.
     pub fn anonymous(bytes: usize) -> io::Result<Self> {
-        Ok(Self::of(Arc::new(Pages::anonymous(whole_pages(bytes))?), None))
+        Ok(Self::of(Arc::new(Pages::anonymous(whole_pages(bytes), true)?), None))
+    }
+
+    /// The same for much of it that is used once, page after page. To find huge pages for all of it, the kernel would
+    /// move about what else is in memory.
+    ///
+    /// # Errors
+    /// As [`Region::anonymous`].
+    pub fn in_small_pages(bytes: usize) -> io::Result<Self> {
+        Ok(Self::of(Arc::new(Pages::anonymous(whole_pages(bytes), false)?), None))
     }
 
     /// The whole of `file`, which nobody makes shorter.

@@ -76,7 +76,7 @@ impl Shelf {
                 Region::of_file(file, bytes)
             }
             Place::Memory(regions) => {
-                let mapping = Arc::new(Pages::anonymous(bytes)?);
+                let mapping = Arc::new(Pages::anonymous(bytes, true)?);
                 let mut regions = lock(regions);
                 if regions.contains_key(name) {
                     return Err(io::ErrorKind::AlreadyExists.into());

@@ -33,6 +33,7 @@ fn options() -> WriterOptions {
         large_chunks_max: 16,
         segment_bytes_max: 300_000,
         live: true,
+        hold: false,
     }
 }
 

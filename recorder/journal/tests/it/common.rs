@@ -69,6 +69,7 @@ pub(crate) fn small() -> WriterOptions {
         large_chunks_max: 16,
         segment_bytes_max: 80_000,
         live: false,
+        hold: false,
     }
 }
 

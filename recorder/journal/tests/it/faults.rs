@@ -32,6 +32,7 @@ fn options() -> WriterOptions {
         large_chunks_max: 4,
         segment_bytes_max: 80_000,
         live: true,
+        hold: false,
     }
 }
 

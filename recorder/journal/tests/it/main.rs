@@ -12,6 +12,7 @@ mod damage;
 mod disk;
 mod faults;
 mod fixture;
+mod held;
 mod limits;
 mod model;
 mod release;

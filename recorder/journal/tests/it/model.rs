@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::{Timestamp, Transport};
-use journal::{FlowId, Packets, Window};
+use journal::{FlowId, Packets, Window, WriterOptions};
 use proptest::prelude::*;
 
 use crate::common::{Bench, Datagram, datagram, datagrams, key, open, packet, read, small, window};
@@ -97,10 +97,10 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Self {
+    fn new(options: &WriterOptions) -> Self {
         let (flows, messages) = (BTreeMap::new(), Vec::new());
         let time = 1_700_000_000_000_000_000;
-        Self { bench: Bench::new(&small()), time, clock: 0, flows, messages, messages_released: 0 }
+        Self { bench: Bench::new(options), time, clock: 0, flows, messages, messages_released: 0 }
     }
 
     fn step(&mut self, step: Step) {
@@ -245,8 +245,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_went_in_comes_out(steps in proptest::collection::vec(step(), 1..300)) {
-        let mut model = Model::new();
+    fn what_went_in_comes_out(steps in proptest::collection::vec(step(), 1..300), hold: bool) {
+        let mut model = Model::new(&WriterOptions { hold, ..small() });
         steps.into_iter().for_each(|step| model.step(step));
         model.end();
     }

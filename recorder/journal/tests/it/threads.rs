@@ -14,8 +14,16 @@ const PACKETS: u64 = 4_000;
 
 #[test]
 fn three_threads_lose_nothing() {
-    let options = WriterOptions { segment_bytes_max: 400_000, ..small() };
-    let Bench { mut writer, mut appender, reader, folder, journal } = Bench::new(&options);
+    run(&WriterOptions { segment_bytes_max: 400_000, ..small() });
+}
+
+#[test]
+fn three_threads_lose_nothing_that_is_held() {
+    run(&WriterOptions { segment_bytes_max: 400_000, hold: true, ..small() });
+}
+
+fn run(options: &WriterOptions) {
+    let Bench { mut writer, mut appender, reader, folder, journal } = Bench::new(options);
     let written_all = AtomicBool::new(false);
     let (ends, to_read) = mpsc::channel::<(u16, Locator, Vec<Datagram>)>();
     thread::scope(|scope| {

@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
 use super::copies::Made;
 use super::interrupt::Interrupt;
+use crate::doctor::machine;
 use crate::synth::{Making, Slice, Studio, Truth};
 
 /// What a stretch of frames takes, with what belongs to it.
@@ -168,9 +169,6 @@ impl<M: Maker> Feed<M> {
 }
 
 fn slices_ahead() -> usize {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let free = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let free = free.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    let slices = free.unwrap_or(0) * 1_024 / 4 / SLICE_BYTES;
+    let slices = machine::memory_available_bytes() / 4 / SLICE_BYTES;
     slices.clamp(SLICES_AHEAD.start, SLICES_AHEAD.end) as usize
 }

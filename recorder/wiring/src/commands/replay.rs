@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use base::Outcome;
 use base::ledger::Note;
+use base::limits::{CHUNK_BYTES, CHUNKS_MAX};
 use capture::pace::Pacer;
 use journal::{Journal, JournalKey, SourceId, WriterOptions};
 use media::{Layout, Params};
@@ -21,6 +22,7 @@ use crate::alarms::Board;
 use crate::cli::Replay as Arguments;
 use crate::conductor::Conductor;
 use crate::data_dir::{DataDir, node_name};
+use crate::doctor::machine;
 use crate::engine::Engine;
 use crate::finish::{Finisher, Pool, Standing, Storage};
 use crate::journal_thread::{Health, JournalThread};
@@ -31,6 +33,8 @@ use crate::{clock, output, recovery};
 
 /// How much of a file tells it from another; its size does the rest.
 const FINGERPRINT_BYTES: u64 = 64 * 1024;
+/// Buffers for media where memory is scarce: 64 MiB.
+const CHUNKS_MIN: usize = 16_384;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     super::end_with_parent(arguments.end_with_parent)?;
@@ -42,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Verdict> {
     let storage = Storage::start(data.places()?, Arc::new(Standing::new(Board::new())))?;
     let conductor = |journals| conductor(arguments, &data, &journal, &storage, journals);
     recover(&journal, source, &conductor)?;
-    let options = WriterOptions { live: false, ..WriterOptions::default() };
+    let options = writer_options(machine::memory_available_bytes());
     let (writer, appender) = journal.core(CORE, &options, clock::now())?;
     let pacer = arguments.rate.map(Pacer::new);
     let journal_thread = JournalThread::start_giving_up(appender)?;
@@ -102,6 +106,13 @@ fn conductor(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let pool = Pool::new(finisher, Arc::clone(storage), threads)?;
     Ok(Conductor::new(Engine::new(true), pool))
+}
+
+/// What is not finished yet stays in memory, a quarter of what is free at most.
+fn writer_options(memory_available_bytes: u64) -> WriterOptions {
+    let chunks = usize::try_from(memory_available_bytes / 4).unwrap_or(usize::MAX) / CHUNK_BYTES;
+    let chunks_max = chunks.clamp(CHUNKS_MIN, CHUNKS_MAX);
+    WriterOptions { chunks_max, live: false, hold: true, ..WriterOptions::default() }
 }
 
 /// Tells one set of capture files from another, wherever they lie.

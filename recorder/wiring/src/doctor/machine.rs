@@ -51,7 +51,7 @@ impl Machine {
             xdp_sockets: xdp_sockets(),
             missing_capabilities: missing_capabilities(),
             memlock_bytes: memlock(),
-            memory_available_bytes: kibibytes("MemAvailable"),
+            memory_available_bytes: available_bytes(&memory),
             huge_page_bytes: kibibytes("Hugepagesize"),
             huge_pages_free: field(&memory, "HugePages_Free").unwrap_or(0),
             cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
@@ -122,6 +122,15 @@ fn governors() -> BTreeMap<String, u32> {
         }
     }
     governors
+}
+
+/// Memory that can be had; 0 if the kernel does not say.
+pub(crate) fn memory_available_bytes() -> u64 {
+    available_bytes(&read("/proc/meminfo"))
+}
+
+fn available_bytes(memory: &str) -> u64 {
+    field(memory, "MemAvailable").unwrap_or(0).saturating_mul(1024)
 }
 
 fn read(path: &str) -> String {

@@ -46,6 +46,7 @@ const WRITER: WriterOptions = WriterOptions {
     large_chunks_max: 8,
     segment_bytes_max: 256 * 1024,
     live: true,
+    hold: false,
 };
 
 /// Keys that a machine needs; made once for many.

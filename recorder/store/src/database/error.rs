@@ -78,8 +78,11 @@ pub enum DatabaseError {
         /// What it says.
         reason: String,
     },
-    /// What is asked for contradicts what is there: a key that exists, a reference that does not.
-    #[error("the database {place} has something else there already: {reason}")]
+    /// What is asked for contradicts what is there, or what another writer puts there at this moment: a key that
+    /// exists, a reference that does not, rows that two writers want in another order.
+    #[error(
+        "the database {place} has something else there, or another writer puts it there: {reason}"
+    )]
     Conflict {
         /// Which.
         place: String,
@@ -142,18 +145,13 @@ impl DatabaseError {
             };
         };
         let (code, reason) = (told.code(), told.message().to_owned());
-        let waits = [
-            SqlState::QUERY_CANCELED,
-            SqlState::LOCK_NOT_AVAILABLE,
-            SqlState::T_R_SERIALIZATION_FAILURE,
-            SqlState::T_R_DEADLOCK_DETECTED,
-        ];
-        if waits.contains(code) {
+        if [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code) {
             return Self::InUse { place, reason };
         }
         // The classes of SQLSTATE (PostgreSQL, appendix A).
         match code.code().get(..2).unwrap_or_default() {
-            "23" => Self::Conflict { place, reason },
+            // A constraint; and what another writer did at the same time, so that ours was undone.
+            "23" | "40" => Self::Conflict { place, reason },
             "28" | "3D" => Self::Refused { place, reason },
             "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => Self::Refused { place, reason },
             "42" if *code == SqlState::UNDEFINED_TABLE => Self::Missing(place),

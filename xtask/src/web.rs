@@ -34,6 +34,19 @@ const SOURCES: [&str; 8] = [
     "vite.config.ts",
 ];
 
+/// Installs what the pages are built and tried with.
+///
+/// # Errors
+/// It is not to be had here.
+pub(crate) fn tools() -> Result<()> {
+    setup::install(&PROGRAMS)?;
+    if is_root() {
+        setup::install(&[BROWSER])?;
+    }
+    packages(&shell::root().join("recorder/web/frontend"))?;
+    packages(&shell::root().join("tests/web"))
+}
+
 /// The pages as a person uses them, in a browser, with the real program.
 pub(crate) fn test() -> Result<()> {
     if !is_root() && !setup::missing(&[BROWSER]).is_empty() {

@@ -65,7 +65,9 @@ pub(crate) fn power(cuts: &str) -> Result<()> {
     shell::run_with(("SPANREEL_POWER_CUTS", cuts), cargo(), &test)
 }
 
-/// Every target for `seconds`, guided by coverage. What is found is kept in the target folder.
+/// Every target for `seconds`, guided by coverage, from `tests/fuzz/corpus` on: for each target a small set of inputs, named
+/// by their SHA-1, that reaches what long runs reached (`-set_cover_merge=1 -use_counters=0 -max_len=1024`). What is
+/// found is kept in the target folder.
 pub(crate) fn fuzz(seconds: u64) -> Result<()> {
     let folder = shell::target().join("fuzz");
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -98,7 +100,10 @@ fn fuzz_target(name: &str, program: &Path, folder: &Path, seconds: u64) -> Resul
     let limit = format!("-max_total_time={seconds}");
     let artifacts = format!("-artifact_prefix={}/{name}-", folder.display());
     let corpus = corpus.to_string_lossy();
-    shell::run(program, &[&*corpus, &*limit, &*artifacts, "-max_len=8192", "-print_final_stats=1"])
+    let seeds = shell::root().join("tests/fuzz/corpus").join(name);
+    let seeds = seeds.to_string_lossy();
+    let options = ["-max_len=8192", "-print_final_stats=1"];
+    shell::run(program, &[&[&*corpus, &*seeds, &*limit, &*artifacts], &options[..]].concat())
 }
 
 /// Does something for every name at the same time.

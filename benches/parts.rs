@@ -7,6 +7,7 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use base::{FlowKey, Ledger, MediaPacket, Timestamp};
@@ -34,7 +35,10 @@ const FLOWS: [u32; 2] = [1_000, 50_000];
 const TURN: usize = 1_000;
 /// Packets between telling of a flow and its packet, as a capture core does.
 const AHEAD: usize = 12;
-const SEALED_BYTES: usize = 256 * 1024;
+/// Files of half a minute and of some minutes of a call.
+const SEALED_KIB: [usize; 2] = [256, 4_096];
+/// Files that are sealed one after the other.
+const SEALED_FILES: u32 = 20;
 /// A certificate's time.
 const DAY_NANOS: u64 = 86_400_000_000_000;
 
@@ -76,14 +80,22 @@ fn all<'a>(input: &'a Input, folder: &Path) -> Result<Vec<Part<'a>>> {
         parts.push(Part::new(name, move || Ok(journal.look_up())));
     }
     let mut journal = OpenJournal::new(folder, FLOWS[0])?;
-    let sealer = sealer()?;
+    let sealer = Rc::new(sealer()?);
     parts.extend([
         Part::new("chunk append, a packet", move || journal.append()),
         Part::new("decode, a packet of 160 samples", || Ok(decode(input))),
         Part::new("mix, 160 samples of both sides", || Ok(mix(input))),
         Part::new("FLAC, a stereo frame of one sample each", || Ok(flac(input))),
-        Part::new("seal, a KiB of a file of 256 KiB", move || seal(&sealer)),
+        Part::new("seal, an empty file", {
+            let sealer = sealer.clone();
+            move || seal(&sealer, 0)
+        }),
     ]);
+    for kib in SEALED_KIB {
+        let sealer = sealer.clone();
+        let name = format!("seal, a KiB of a file of {kib} KiB");
+        parts.push(Part::new(name, move || Ok(seal(&sealer, kib)? / kib as f64)));
+    }
     Ok(parts)
 }
 
@@ -320,12 +332,14 @@ fn sealer() -> Result<Sealer> {
     Ok(Sealer::new(vec![Recipient::new(certificate)?])?)
 }
 
-fn seal(sealer: &Sealer) -> Result<f64> {
-    let plain = vec![7; SEALED_BYTES];
-    let mut sealed = Ok(Vec::new());
-    let nanos = each(SEALED_BYTES / 1_024, || sealed = sealer.seal(&plain));
-    black_box(sealed?);
-    Ok(nanos)
+/// A file.
+fn seal(sealer: &Sealer, kib: usize) -> Result<f64> {
+    let plain = vec![7; kib * 1_024];
+    let began = of_this_thread();
+    for _ in 0..SEALED_FILES {
+        black_box(sealer.seal(&plain)?);
+    }
+    Ok((of_this_thread() - began) as f64 / f64::from(SEALED_FILES))
 }
 
 /// Nanoseconds a KiB.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::disk::{Latency, Sustained};
+use super::load;
 use super::multiply::Multiplied;
 use super::report::Report;
 use super::search::Found;
@@ -141,25 +142,21 @@ fn verdict(trial: &Trial) -> String {
 
 fn details(to: &mut String, trial: &Trial) {
     section(to, &format!("{} calls in detail", trial.workload.calls));
-    let stages: Vec<_> =
-        trial.used.stages.iter().map(|(stage, seconds)| format!("{stage} {seconds:.2}")).collect();
     to.push_str("<table>");
-    for (name, told) in [
+    let told = [
         ("interface", trial.interface.clone()),
         ("capture, driver mode", trial.capture.clone()),
         ("configuration", trial.configuration.clone()),
         ("workload", serde_json::to_string(&trial.workload).unwrap_or_default()),
         ("corpus", format!("SHA-256 {}", trial.corpus_sha256)),
-        ("CPU seconds by stage", stages.join(", ")),
-        ("memory", format!("{} MiB at most", trial.used.memory_peak_kib / 1_024)),
         ("written", format!("{:.1} MB", trial.used.written_bytes as f64 / 1e6)),
         ("stored", format!("{:.1} MB", trial.checked.bytes as f64 / 1e6)),
-        ("finished", format!("{:.1} s after the last packet", trial.used.finishing_seconds)),
         (
             "sides against each other",
             format!("{:.1} ms off at worst", trial.checked.alignment_worst_ms),
         ),
-    ] {
+    ];
+    for (name, told) in told.into_iter().chain(load::resources(trial)) {
         push(to, format_args!("<tr><th>{name}<td>{}", escaped(&told)));
     }
     to.push_str("</table>");

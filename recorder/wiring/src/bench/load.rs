@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::interrupt::Interrupt;
+use super::onlooker::Playable;
 use super::report::Report;
 use super::trial::{self, Trial, Workload};
 use super::{Output, disk};
@@ -20,7 +21,7 @@ use crate::synth::Codecs;
                   sends\nand the others record; else they are read from a file. Every call is then checked, sample for \
                   sample.\nEnds 1 if a packet was dropped or a call is not exactly as it was sent.")]
 pub(crate) struct Load {
-    /// Calls at once.
+    /// Calls, all at once if they last longer than it takes them to begin.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     calls: u32,
     /// How long the parties of each call speak.
@@ -91,12 +92,20 @@ pub(super) fn run(arguments: &Load) -> Result<Verdict> {
 /// A trial in words.
 pub(super) fn told(trial: &Trial) -> String {
     let mut text = String::new();
-    let Trial { workload, checked, used, sent, .. } = trial;
+    let Trial { workload, checked, sent, .. } = trial;
     let mut line = |name: &str, told: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<11}{told}");
     };
-    line("calls", format!("{} at once, {} s each", workload.calls, workload.seconds));
+    line(
+        "calls",
+        format!(
+            "{} of {} s each, {:.0} at once",
+            workload.calls,
+            workload.seconds,
+            workload.at_once()
+        ),
+    );
     line("capture", trial.capture.clone());
     if let Some(sent) = sent {
         let late = sent.late_max_ms;
@@ -119,6 +128,25 @@ pub(super) fn told(trial: &Trial) -> String {
     let balance =
         if trial.ledger.balances() { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" };
     line("packets", format!("{dropped} dropped; {balance}"));
+    for (name, told) in resources(trial) {
+        line(name, told);
+    }
+    line("machine", super::busy(trial.load_average));
+    for finding in &checked.findings {
+        line("", finding.clone());
+    }
+    match trial.failures.as_slice() {
+        [] => line("PASSED", "nothing was lost, every call is as it was sent".into()),
+        failures => failures.iter().for_each(|why| line("FAILED", why.clone())),
+    }
+    text.trim_end().to_owned()
+}
+
+/// What the recorder used, and how soon it was done.
+pub(super) fn resources(trial: &Trial) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let used = &trial.used;
+    let mut line = |name, told| lines.push((name, told));
     let stages = used.stages.iter().filter(|(_, seconds)| **seconds > 0.01 * used.cpu_seconds);
     let stages: Vec<_> = stages.map(|(stage, seconds)| format!("{stage} {seconds:.2}")).collect();
     line(
@@ -132,17 +160,26 @@ pub(super) fn told(trial: &Trial) -> String {
     );
     let each = trial.memory_per_call_kib.map(|it| format!(", {it:.1} KiB a call"));
     let peak = used.memory_peak_kib / 1_024;
-    line("memory", format!("{peak} MiB at most{}", each.unwrap_or_default()));
-    if sent.is_some() {
+    let in_time = used.memory_in_time().map(|(middle, last)| {
+        format!("; {} MiB in the middle third, {} in the last", middle / 1_024, last / 1_024)
+    });
+    line(
+        "memory",
+        format!("{peak} MiB at most{}{}", each.unwrap_or_default(), in_time.unwrap_or_default()),
+    );
+    if let Some(Playable { recordings, median_ms, p99_ms, worst_ms }) = used.playable {
+        line(
+            "playable",
+            format!(
+                "{:.1} s after a call's end in the median, p99 {:.1}, at worst {:.1} ({recordings} recordings)",
+                median_ms / 1e3,
+                p99_ms / 1e3,
+                worst_ms / 1e3
+            ),
+        );
+    }
+    if trial.sent.is_some() {
         line("finishing", format!("{:.1} s after the last packet", used.finishing_seconds));
     }
-    line("machine", super::busy(trial.load_average));
-    for finding in &checked.findings {
-        line("", finding.clone());
-    }
-    match trial.failures.as_slice() {
-        [] => line("PASSED", "nothing was lost, every call is as it was sent".into()),
-        failures => failures.iter().for_each(|why| line("FAILED", why.clone())),
-    }
-    text.trim_end().to_owned()
+    lines
 }

@@ -19,6 +19,7 @@ mod ledger;
 mod load;
 mod multiply;
 mod numbers;
+mod onlooker;
 mod plan;
 mod process;
 mod recorder;

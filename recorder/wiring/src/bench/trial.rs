@@ -12,6 +12,7 @@ use super::check::{Checked, check};
 use super::feed::{Feed, Maker};
 use super::interrupt::Interrupt;
 use super::ledger::Ledger;
+use super::onlooker::{Onlooker, Playable, Seen};
 use super::process::{Stages, between};
 use super::recorder::{self, Cpus, LOOK_EVERY, Recorder};
 use super::sender::{self, Sent};
@@ -30,7 +31,7 @@ const STORED_LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Workload {
-    /// Calls at once.
+    /// Calls, all at once if they last longer than it takes them to begin.
     pub(super) calls: u32,
     /// How long the parties of each speak.
     pub(super) seconds: u32,
@@ -55,6 +56,11 @@ fn codec<S: serde::Serializer>(codec: &Codecs, to: S) -> Result<S::Ok, S::Error>
 }
 
 impl Workload {
+    /// Calls at once.
+    pub(super) fn at_once(&self) -> f64 {
+        f64::from(self.calls) * (f64::from(self.seconds) / self.start_spread.max(0.001)).min(1.0)
+    }
+
     /// As the generator wants it.
     fn options(&self) -> Options {
         Options {
@@ -117,6 +123,10 @@ pub(super) struct Used {
     pub(super) memory_start_kib: Option<u64>,
     /// The most memory, KiB.
     pub(super) memory_peak_kib: u64,
+    /// Memory in each second, KiB; nothing when a file is read.
+    pub(super) memory_kib: Vec<u64>,
+    /// How long after its end a call could be played; not when a file is read.
+    pub(super) playable: Option<Playable>,
     /// Bytes that it had written to the disk.
     pub(super) written_bytes: u64,
     /// Seconds from the last packet until all recordings were stored.
@@ -131,7 +141,20 @@ impl Used {
 
     fn memory_per_call_kib(&self, workload: &Workload) -> Option<f64> {
         let grown = self.memory_peak_kib.saturating_sub(self.memory_start_kib?);
-        Some(grown as f64 / f64::from(workload.calls))
+        Some(grown as f64 / workload.at_once())
+    }
+
+    /// Memory in the middle and in the last third of the time, the median each, KiB.
+    pub(super) fn memory_in_time(&self) -> Option<(u64, u64)> {
+        let third = self.memory_kib.len() / 3;
+        let median = |part: &[u64]| {
+            let mut sorted = part.to_vec();
+            sorted.sort_unstable();
+            sorted.get(sorted.len() / 2).copied()
+        };
+        let (_, rest) = self.memory_kib.split_at_checked(third)?;
+        let (middle, last) = rest.split_at_checked(third)?;
+        Some((median(middle)?, median(last)?))
     }
 }
 
@@ -327,15 +350,19 @@ pub(super) fn record<M: Maker>(
         let process = recorder.process();
         let (before, stages_before) = (process.cpu(), process.stages());
         let memory_start_kib = process.kibibytes("VmRSS");
+        let onlooker = Onlooker::start(process.clone(), &data)?;
         let sent = sender::send(feed, interrupt)?;
         cpus.be_anywhere()?;
         let last = clock::instant();
         let stored_after = wait_until_stored(&data, wanted, interrupt)?;
+        let Seen { playable, memory_kib } = onlooker.end()?;
         let used = Used {
             cpu_seconds: process.cpu().saturating_sub(before).as_secs_f64(),
             stages: between(&stages_before, &process.stages()),
             memory_start_kib,
             memory_peak_kib: process.kibibytes("VmHWM").unwrap_or(0),
+            memory_kib,
+            playable: Some(playable),
             written_bytes: process.written_bytes(),
             finishing_seconds: stored_after.unwrap_or_else(|| last.elapsed()).as_secs_f64(),
         };

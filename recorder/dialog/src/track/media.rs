@@ -117,6 +117,9 @@ impl Media {
             decided_by: said.transaction.map(|it| it.id),
             closed_by: None,
         });
+        if call.announced.is_empty() {
+            call.announced.reserve_exact(2); // an offer and its answer, and no more in most calls
+        }
         call.announced.push(shared(new, &call.announced));
         true
     }

@@ -58,7 +58,8 @@ impl Ownership {
         time: Timestamp,
         mut owner: Owner,
     ) -> bool {
-        let owners = self.owners.entry(endpoint).or_default();
+        // Nearly all have one.
+        let owners = self.owners.entry(endpoint).or_insert_with(|| Vec::with_capacity(1));
         let new = owners.is_empty();
         let same_use =
             |o: &Owner| o.call == owner.call && o.side == owner.side && o.rtcp == owner.rtcp;

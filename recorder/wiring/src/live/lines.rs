@@ -4,7 +4,7 @@
 //! after the first use nothing is allocated for them.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use base::{Endpoint, FlowKey, Ledger, MediaPacket, Timestamp, Transport};
 use crossbeam::queue::ArrayQueue;
@@ -81,15 +81,47 @@ pub(super) struct Counted {
     pub(super) tap: TapCounts,
 }
 
+/// Buffers that come back. Each is made when there was never need of so many at once: of those for messages, all would
+/// be 32 MiB a core.
+struct Buffers {
+    back: ArrayQueue<Vec<u8>>,
+    made: AtomicUsize,
+    bytes: usize,
+}
+
+impl Buffers {
+    /// At most `count`, with room for so many bytes each.
+    fn new(count: usize, bytes: usize) -> Self {
+        Self { back: ArrayQueue::new(count), made: AtomicUsize::new(0), bytes }
+    }
+
+    /// None if all of them are away.
+    fn take(&self) -> Option<Vec<u8>> {
+        self.back.pop().or_else(|| self.make())
+    }
+
+    #[cold]
+    fn make(&self) -> Option<Vec<u8>> {
+        let one_more = |made| (made < self.back.capacity()).then_some(made + 1);
+        let made = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        made.ok().map(|_| Vec::with_capacity(self.bytes))
+    }
+
+    fn give_back(&self, buffer: Vec<u8>) {
+        // As many places as buffers: there is one for it.
+        let _ = self.back.push(buffer);
+    }
+}
+
 /// Between one core and the dialog thread.
 pub(super) struct Lines {
     pub(super) messages: ArrayQueue<Message>,
-    buffers: ArrayQueue<Vec<u8>>,
+    buffers: Buffers,
     pub(super) opened: ArrayQueue<Opened>,
     pub(super) orders: ArrayQueue<Order>,
     pub(super) answers: ArrayQueue<Answer>,
     pub(super) overheard: ArrayQueue<Overheard>,
-    overheard_buffers: ArrayQueue<Vec<u8>>,
+    overheard_buffers: Buffers,
     /// Packets that a listener did not get, because he was slow or they were too long.
     unheard: AtomicU64,
     /// Everything before this time has been handed over.
@@ -115,18 +147,14 @@ impl Lines {
 
     /// For so many messages at once.
     pub(super) fn holding(messages: usize) -> Self {
-        let buffers = ArrayQueue::new(messages);
-        while buffers.push(Vec::with_capacity(MESSAGE_BYTES)).is_ok() {}
-        let overheard_buffers = ArrayQueue::new(OVERHEARD_MAX.min(messages));
-        while overheard_buffers.push(Vec::with_capacity(OVERHEARD_BYTES_MAX)).is_ok() {}
         Self {
             messages: ArrayQueue::new(messages),
-            buffers,
+            buffers: Buffers::new(messages, MESSAGE_BYTES),
             opened: ArrayQueue::new(FLOWS_OPENED_MAX.min(messages)),
             orders: ArrayQueue::new(COMMANDS_MAX.min(messages)),
             answers: ArrayQueue::new(COMMANDS_MAX.min(messages)),
             overheard: ArrayQueue::new(OVERHEARD_MAX.min(messages)),
-            overheard_buffers,
+            overheard_buffers: Buffers::new(OVERHEARD_MAX.min(messages), OVERHEARD_BYTES_MAX),
             unheard: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             needed_from: AtomicU32::new(0),
@@ -144,7 +172,7 @@ impl Lines {
     pub(super) fn tell(&self, seen: Seen<'_>) -> bool {
         match seen {
             Seen::Sip { time, key, transport, message } => {
-                let Some(mut bytes) = self.buffers.pop() else { return false };
+                let Some(mut bytes) = self.buffers.take() else { return false };
                 bytes.clear();
                 bytes.extend_from_slice(message);
                 self.messages.push(Message { time, key, transport, bytes }).is_ok()
@@ -157,8 +185,7 @@ impl Lines {
     pub(super) fn give_back(&self, buffer: Vec<u8>) {
         // A copy that was made to give the buffer back early is small: the core would have to make it grow.
         if buffer.capacity() >= MESSAGE_BYTES {
-            // As many buffers as places: there is one for it.
-            let _ = self.buffers.push(buffer);
+            self.buffers.give_back(buffer);
         }
     }
 
@@ -166,7 +193,7 @@ impl Lines {
     #[cold]
     pub(super) fn overhear(&self, flow: FlowId, packet: &MediaPacket<'_>) {
         let buffer = (packet.payload.len() <= OVERHEARD_BYTES_MAX)
-            .then(|| self.overheard_buffers.pop())
+            .then(|| self.overheard_buffers.take())
             .flatten();
         let Some(mut payload) = buffer else {
             self.unheard.fetch_add(1, Ordering::Relaxed);
@@ -180,8 +207,7 @@ impl Lines {
 
     /// The listener's side: a packet is dealt with.
     pub(super) fn give_back_overheard(&self, packet: Overheard) {
-        // As many buffers as places: there is one for it.
-        let _ = self.overheard_buffers.push(packet.payload);
+        self.overheard_buffers.give_back(packet.payload);
     }
 
     /// Packets that listeners did not get.

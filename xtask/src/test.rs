@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::shell::{self, cargo, has};
 
 /// The fuzz targets, one for each parser (`tests/fuzz`).
-const FUZZ_TARGETS: [&str; 11] = [
+const FUZZ_TARGETS: [&str; 12] = [
     "capture_file",
     "frame",
     "sip",
@@ -19,6 +19,7 @@ const FUZZ_TARGETS: [&str; 11] = [
     "playback",
     "range",
     "search",
+    "rewrite",
 ];
 /// How long each runs within the tests: enough to see that it works, not to find much.
 const FUZZ_SECONDS: u64 = 5;

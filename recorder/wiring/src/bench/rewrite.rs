@@ -77,7 +77,15 @@ impl Rewriter {
         }
         let grown = new_body.len() as i64 - body.len() as i64;
         let mut new = Vec::with_capacity(message.len() + 64);
-        for line in head.split_inclusive(|byte| *byte == b'\n') {
+        let mut lines = head.split_inclusive(|byte| *byte == b'\n');
+        for line in lines.by_ref() {
+            new.extend(self.text(copy, line));
+            // Empty lines may come before the start line (RFC 3261, 7.5).
+            if !is_empty(line) {
+                break;
+            }
+        }
+        for line in lines {
             self.line(copy, line, grown, &mut new);
         }
         new.extend(new_body);
@@ -99,8 +107,8 @@ impl Rewriter {
         match name.trim_ascii_end().to_ascii_lowercase().as_slice() {
             b"call-id" | b"i" => {
                 let id = value.get(1..).unwrap_or_default().trim_ascii();
-                // A shorter one may be any other word.
-                if id.len() >= CALL_ID_BYTES_MIN {
+                // A shorter one may be any other word; one of several words is none (RFC 3261, 25.1).
+                if id.len() >= CALL_ID_BYTES_MIN && id.iter().all(u8::is_ascii_graphic) {
                     self.call_ids.insert(id.to_vec());
                 }
                 to.extend(name);
@@ -124,7 +132,7 @@ impl Rewriter {
         }
     }
 
-    /// A header field's or start line's words.
+    /// A header field's words.
     fn words(&mut self, copy: u32, line: &[u8], to: &mut Vec<u8>) {
         let (mut rest, mut parameter): (&[u8], &[u8]) = (line, b"");
         while !rest.is_empty() {
@@ -190,14 +198,19 @@ pub(super) fn announces_srtp(message: &[u8]) -> bool {
 
 /// Up to the end of the empty line behind the header section; lone LF ends a line too, as in most implementations.
 fn head_bytes(message: &[u8]) -> usize {
-    let mut bytes = 0;
+    let (mut bytes, mut began) = (0, false);
     for line in message.split_inclusive(|byte| *byte == b'\n') {
         bytes += line.len();
-        if matches!(line, b"\n" | b"\r\n") {
+        if began && is_empty(line) {
             break;
         }
+        began = began || !is_empty(line);
     }
     bytes
+}
+
+fn is_empty(line: &[u8]) -> bool {
+    matches!(line, b"\n" | b"\r\n")
 }
 
 /// What a line ends with.
@@ -321,6 +334,14 @@ mod tests {
              Replaces: 77777@host-copy1;to-tag=x-copy1;from-tag=y-copy1\r\n\
              Refer-To: <sip:c?Replaces=77777%40host-copy1%3Bto-tag%3Dx-copy1%3Bfrom-tag%3Dy-copy1>\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn empty_lines_before_the_message_are_none_of_it() {
+        let bye = "\r\n\r\nBYE sip:a SIP/2.0\r\nCall-ID: 77777@host\r\n\r\nCall-ID: 77777@host\r\n";
+        let expected =
+            "\r\n\r\nBYE sip:a SIP/2.0\r\nCall-ID: 77777@host-copy1\r\n\r\nCall-ID: 77777@host\r\n";
+        assert_eq!(rewritten(1, bye), expected);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod journal_thread;
 mod live;
 mod outages;
 mod output;
+mod priority;
 mod progress;
 mod recovery;
 mod replay;

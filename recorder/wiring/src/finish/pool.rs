@@ -10,6 +10,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use super::storage::{Finished, Ready, Storage};
 use super::{Done, Finisher, Made, Seals, name_of};
 use crate::engine::{Job, JobKey};
+use crate::priority;
 use crate::telling::Telling;
 
 /// Jobs at once, per thread: one being done, some that wait or are being stored, so that no thread runs dry.
@@ -35,6 +36,7 @@ impl Pool {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|number| format!("finish-{number}"))
+            .start_handler(|_| priority::like_others())
             .build()
             .context("cannot start the threads that finish calls")?;
         Ok(Self { threads: Some(threads), ..Self::stepped(finisher, storage) })

@@ -60,6 +60,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_sched_yield,
     libc::SYS_set_robust_list,
     // Of itself, and without a privilege only downwards.
+    libc::SYS_getpriority,
     libc::SYS_setpriority,
     libc::SYS_sigaltstack,
     libc::SYS_tgkill,

@@ -58,6 +58,7 @@ use crate::config::Config;
 use crate::engine::Limit;
 use crate::finish::Losses;
 use crate::journal_thread::JournalThread;
+use crate::priority;
 use crate::worker::Worker;
 
 /// How long the dialog thread sleeps when nothing came.
@@ -114,6 +115,7 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
         tracing::error!("{error:#}");
     }
     let door = Door::open(&config.data).inspect_err(|error| tracing::error!("{error:#}")).ok();
+    priority::before_others();
     confine::confine(&config.data);
     place.start(&board)?;
     let alarms = Alarms::start(&place.scene(config), board)?;
@@ -124,7 +126,10 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
         let run = Run::start(config, (port, taps), (&place, began_at), coming, (alarms, door))?;
         let reading = std::thread::Builder::new()
             .name("recovery".into())
-            .spawn_scoped(scope, || restart::read(&place, tell))
+            .spawn_scoped(scope, || {
+                priority::like_others();
+                restart::read(&place, tell)
+            })
             .context("cannot start the thread that reads what an earlier run left")?;
         let mut outcome = run.until_stopped(wishes, reread)?;
         let read =

@@ -42,6 +42,7 @@ pub(crate) use self::standing::Standing;
 use super::{Done, replaces, was_cut_short};
 use crate::clock;
 use crate::engine::Job;
+use crate::priority;
 
 /// Recordings stored together.
 const BATCH_MAX: usize = 64;
@@ -278,7 +279,10 @@ impl Drop for Storage {
 fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name.into())
-        .spawn(run)
+        .spawn(|| {
+            priority::like_others();
+            run();
+        })
         .context("cannot start a thread that stores recordings")
 }
 

@@ -43,6 +43,7 @@ pub(super) use self::shared::{Shared, Snapshot};
 use super::exchange::Exchange;
 use super::lines::Lines;
 use crate::engine::UpCall;
+use crate::priority;
 use crate::wall_clock::WallClock;
 
 /// News told in one turn of the dialog thread.
@@ -107,7 +108,10 @@ impl Window {
             let server = Server::new(listener, Arc::clone(&shared), sources);
             let started = std::thread::Builder::new()
                 .name("window".into())
-                .spawn(|| server.run())
+                .spawn(|| {
+                    priority::like_others();
+                    server.run();
+                })
                 .context("cannot start the thread that serves windows")?;
             thread = Some((started, path));
         }

@@ -33,8 +33,8 @@ const SOURCES: [&str; 6] = [
     "program/src",
 ];
 
-/// The program, and what the capture bench runs beside it.
-const OBJECTS: [&str; 2] = ["spanreel", "bench"];
+/// The program, what the capture bench runs beside it, and the sender of `spanreel bench`.
+const OBJECTS: [&str; 3] = ["spanreel", "bench", "transmit"];
 
 /// Builds the objects into `ebpf/`, or compares.
 pub(crate) fn run() -> Result<()> {

@@ -15,6 +15,7 @@ mod config;
 mod endpoint;
 mod meta;
 mod reason;
+pub mod transmit;
 
 pub use config::{Config, flags as config_flags};
 pub use endpoint::{Directive, Endpoint, Fragment, Verdict};

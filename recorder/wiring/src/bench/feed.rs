@@ -1,5 +1,5 @@
-//! The frames to send, made ahead of their time: as many as a part of the memory holds before the first is sent, the
-//! others meanwhile.
+//! The frames of a capture file to send, read ahead of their time: as many as a part of the memory holds before the
+//! first is sent, the others meanwhile.
 
 use std::ops::Range;
 use std::path::Path;
@@ -8,73 +8,70 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use base::Timestamp;
+use capture::transmit::FRAME_BYTES_MAX;
 use capture::{Merged, Poll, Source as _};
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
 use super::copies::Made;
 use super::interrupt::Interrupt;
+use super::sender::Frames;
 use crate::doctor::machine;
-use crate::synth::{Making, Slice, Studio, Truth};
+use crate::synth::Slice;
 
 /// What a stretch of frames takes, with what belongs to it.
 const SLICE_BYTES: u64 = 24 * 1024 * 1024;
-/// Frames of a stretch that is read from a file.
 const FRAMES_PER_SLICE: usize = 16_384;
-/// Stretches that are made ahead: a quarter of the free memory, within these.
+/// Stretches that are read ahead: a quarter of the free memory, within these.
 const SLICES_AHEAD: Range<u64> = 2..128;
 
-/// Makes frames, stretch after stretch.
-pub(super) trait Maker: Send + 'static {
-    /// What is known when all are made.
-    type End: Send + 'static;
-    /// When the frames' time begins.
-    fn origin(&self) -> Timestamp;
-    /// From then to the last frame.
-    fn duration(&self) -> Duration;
-    /// Makes the next stretch. False if there is none.
-    fn next(&mut self, slice: &mut Slice) -> bool;
-    /// All are made.
-    fn finish(self) -> Self::End;
-}
-
-impl Maker for Making {
-    type End = (Vec<Truth>, Studio);
-
-    fn origin(&self) -> Timestamp {
-        Timestamp::from_nanos(self.span().start)
-    }
-
-    fn duration(&self) -> Duration {
-        let span = self.span();
-        Duration::from_nanos(span.end - span.start)
-    }
-
-    fn next(&mut self, slice: &mut Slice) -> bool {
-        Making::next(self, slice)
-    }
-
-    fn finish(self) -> Self::End {
-        Making::finish(self)
-    }
-}
-
-/// The frames of a capture file.
-pub(super) struct FromFile {
-    source: Merged,
+/// The frames of a capture file, stretch after stretch.
+pub(super) struct Feed {
     made: Made,
-    failed: Option<anyhow::Error>,
+    ready: Receiver<Slice>,
+    used: Sender<Slice>,
+    reader: JoinHandle<Result<()>>,
+    /// The stretch that is being sent, and how far.
+    slice: Slice,
+    next: usize,
 }
 
-impl FromFile {
-    /// A file that was made here.
-    pub(super) fn open(path: &Path, made: Made) -> Result<Self> {
-        Ok(Self { source: Merged::open(&[path.to_owned()])?, made, failed: None })
+impl Feed {
+    /// Begins to read a file that was made here.
+    pub(super) fn start(path: &Path, made: Made) -> Result<Self> {
+        let mut source = Merged::open(&[path.to_owned()])?;
+        let (tell, ready) = bounded(slices_ahead());
+        let (used, again) = unbounded::<Slice>();
+        let read = move || {
+            loop {
+                let mut slice = again.try_recv().unwrap_or_default();
+                // Nobody may want them any more.
+                if !fill(&mut slice, &mut source)? || tell.send(slice).is_err() {
+                    return Ok(());
+                }
+            }
+        };
+        let reader = std::thread::Builder::new().name("reading".into()).spawn(read);
+        let reader = reader.context("cannot start a thread")?;
+        Ok(Self { made, ready, used, reader, slice: Slice::default(), next: 0 })
+    }
+
+    /// Waits until all are read, or as many as there is room for.
+    pub(super) fn wait_until_ahead(&self, interrupt: &Interrupt) -> Result<()> {
+        while !self.ready.is_full() && !self.reader.is_finished() {
+            interrupt.check()?;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Whether the file could be read, once all have been had.
+    pub(super) fn finish(self) -> Result<()> {
+        drop(self.ready);
+        self.reader.join().map_err(|_| anyhow!("the thread that reads the calls panicked"))?
     }
 }
 
-impl Maker for FromFile {
-    type End = Result<()>;
-
+impl Frames for Feed {
     fn origin(&self) -> Timestamp {
         self.made.first
     }
@@ -83,89 +80,36 @@ impl Maker for FromFile {
         self.made.last.since(self.made.first)
     }
 
-    fn next(&mut self, slice: &mut Slice) -> bool {
-        slice.clear();
-        while slice.len() < FRAMES_PER_SLICE {
-            match self.source.poll(&mut |frame| slice.push(frame.time, frame.data)) {
-                Ok(Poll::End) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    self.failed = Some(error.into());
-                    break;
-                }
-            }
+    fn due(&mut self) -> Option<Timestamp> {
+        if self.next >= self.slice.len() {
+            let sent = std::mem::replace(&mut self.slice, self.ready.recv().ok()?);
+            // The last ones are not needed.
+            let _ = self.used.send(sent);
+            self.next = 0;
         }
-        slice.len() > 0
+        self.slice.frame(self.next).map(|(time, _)| time)
     }
 
-    fn finish(self) -> Self::End {
-        self.failed.map_or(Ok(()), Err)
+    fn write(&mut self, to: &mut [u8; FRAME_BYTES_MAX]) -> Result<usize> {
+        let (_, frame) = self.slice.frame(self.next).context("there is no other frame")?;
+        self.next += 1;
+        let room = to.get_mut(..frame.len()).with_context(|| {
+            format!("a packet of {} bytes is larger than the wire takes", frame.len())
+        })?;
+        room.copy_from_slice(frame);
+        Ok(frame.len())
     }
 }
 
-/// Stretches of frames in the order of time.
-pub(super) struct Feed<M: Maker> {
-    origin: Timestamp,
-    duration: Duration,
-    ready: Receiver<Slice>,
-    used: Sender<Slice>,
-    maker: JoinHandle<M::End>,
-}
-
-impl<M: Maker> Feed<M> {
-    /// Begins to make them.
-    pub(super) fn start(mut making: M) -> Result<Self> {
-        let (origin, duration) = (making.origin(), making.duration());
-        let (tell, ready) = bounded(slices_ahead());
-        let (used, again) = unbounded::<Slice>();
-        let make = move || {
-            loop {
-                let mut slice = again.try_recv().unwrap_or_default();
-                // Nobody may want them any more.
-                if !making.next(&mut slice) || tell.send(slice).is_err() {
-                    return making.finish();
-                }
-            }
-        };
-        let maker = std::thread::Builder::new().name("making".into()).spawn(make);
-        Ok(Self { origin, duration, ready, used, maker: maker.context("cannot start a thread")? })
-    }
-
-    /// When the calls' time begins.
-    pub(super) fn origin(&self) -> Timestamp {
-        self.origin
-    }
-
-    /// From the first call's begin to the last one's end.
-    pub(super) fn duration(&self) -> Duration {
-        self.duration
-    }
-
-    /// Waits until all are made, or as many as there is room for.
-    pub(super) fn wait_until_ahead(&self, interrupt: &Interrupt) -> Result<()> {
-        while !self.ready.is_full() && !self.maker.is_finished() {
-            interrupt.check()?;
-            std::thread::sleep(Duration::from_millis(10));
+/// Reads the next stretch. False if there is none.
+fn fill(slice: &mut Slice, source: &mut Merged) -> Result<bool> {
+    slice.clear();
+    while slice.len() < FRAMES_PER_SLICE {
+        if source.poll(&mut |frame| slice.push(frame.time, frame.data))? == Poll::End {
+            break;
         }
-        Ok(())
     }
-
-    /// The next stretch; none when all have been had.
-    pub(super) fn next(&self) -> Option<Slice> {
-        self.ready.recv().ok()
-    }
-
-    /// A stretch is sent: its memory is used again.
-    pub(super) fn give_back(&self, slice: Slice) {
-        // The last ones are not needed.
-        let _ = self.used.send(slice);
-    }
-
-    /// What is known of them, once all have been had.
-    pub(super) fn finish(self) -> Result<M::End> {
-        drop(self.ready);
-        self.maker.join().map_err(|_| anyhow!("the thread that makes the calls panicked"))
-    }
+    Ok(slice.len() > 0)
 }
 
 fn slices_ahead() -> usize {

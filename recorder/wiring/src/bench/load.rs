@@ -8,6 +8,7 @@ use clap::Args;
 use super::interrupt::Interrupt;
 use super::onlooker::Playable;
 use super::report::Report;
+use super::sender::Sent;
 use super::trial::{self, Trial, Workload};
 use super::{Output, disk};
 use crate::commands::Verdict;
@@ -108,8 +109,14 @@ pub(super) fn told(trial: &Trial) -> String {
     );
     line("capture", trial.capture.clone());
     if let Some(sent) = sent {
-        let late = sent.late_max_ms;
-        line("sent", format!("{} packets, at most {late:.1} ms late", sent.frames));
+        let Sent { way, frames, late_max_ms, cpu_seconds, .. } = sent;
+        let each = cpu_seconds * 1e9 / (*frames).max(1) as f64;
+        line(
+            "sent",
+            format!(
+                "{frames} packets, at most {late_max_ms:.1} ms late, {cpu_seconds:.2} CPU s ({each:.0} ns each); {way}"
+            ),
+        );
     }
     line(
         "recorded",

@@ -1,6 +1,6 @@
 //! `spanreel bench`: what this machine carries, for who plans capacity.
 //!
-//! Calls whose every sample is known are sent (`wire`, `feed`, `sender`) to this same program, which runs as another
+//! Calls whose every sample is known are sent (`sender`, on a `wire`; from a capture file by a `feed`) to this same program, which runs as another
 //! process (`recorder`); what it made is compared with what was sent (`check`), what it used is asked of the kernel
 //! (`process`). A `trial` is one such load; `multiply` takes a capture of the user's instead, of which `copies` makes
 //! many. Out: text, JSON, and a signed page (`report`).

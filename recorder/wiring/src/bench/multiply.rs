@@ -12,7 +12,7 @@ use serde::Serialize;
 use store::{Catalog, Filter, Order};
 
 use super::copies;
-use super::feed::{Feed, FromFile};
+use super::feed::Feed;
 use super::interrupt::Interrupt;
 use super::ledger::Ledger;
 use super::report::Report;
@@ -107,10 +107,11 @@ fn measure(arguments: &Multiply, folder: &Path, interrupt: &Interrupt) -> Result
     let capture = folder.join("copies.pcap");
     let made = copies::make(&file, arguments.copies, &capture, interrupt)?;
     let (sent, ledger, used) = if arguments.live {
-        let feed = Feed::start(FromFile::open(&capture, made)?)?;
+        let mut feed = Feed::start(&capture, made)?;
+        feed.wait_until_ahead(interrupt)?;
         let wanted = original_recordings * u64::from(arguments.copies);
-        let recorded = trial::record(&feed, wanted, arguments.queues, &many, interrupt)?;
-        feed.finish()??;
+        let recorded = trial::record(&mut feed, wanted, arguments.queues, &many, interrupt)?;
+        feed.finish()?;
         (Some(recorded.sent), recorded.ledger, recorded.used)
     } else {
         let (ledger, used) = trial::replay(&capture, &many, &many.join("data"), interrupt)?;

@@ -1,34 +1,73 @@
-//! One pinned thread that sends frames when they are due.
+//! One pinned thread that writes frames and sends them when they are due.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use base::Timestamp;
-use capture::transmit::{BATCH_FRAMES_MAX, Transmitter};
+use capture::transmit::{FRAME_BYTES_MAX, Precedence, Transmitter};
 use serde::Serialize;
 
-use super::feed::{Feed, Maker};
 use super::interrupt::Interrupt;
 use super::wire::FAR;
 use crate::clock;
+use crate::synth::Timeline;
 
 /// Between two looks at the clock when nothing is due: what is due meanwhile goes out together.
-const NAP: Duration = Duration::from_micros(100);
+const NAP: Duration = Duration::from_millis(1);
+/// Frames that go out together at most: they are still in the CPU's cache when the kernel copies them.
+const TOGETHER_MAX: usize = 1_024;
 /// A frame that is sent so much later than due was not sent in real time: the sender was at its limit.
 const LATE_MAX: Duration = Duration::from_millis(250);
+
+/// Frames in the order in which they are due.
+pub(super) trait Frames: Send {
+    /// When their time begins.
+    fn origin(&self) -> Timestamp;
+    /// From then to the last of them.
+    fn duration(&self) -> Duration;
+    /// When the next one is due. None if there is no other.
+    fn due(&mut self) -> Option<Timestamp>;
+    /// Writes the next one and gives its length.
+    ///
+    /// # Errors
+    /// It is too large.
+    fn write(&mut self, to: &mut [u8; FRAME_BYTES_MAX]) -> Result<usize>;
+}
+
+impl Frames for Timeline {
+    fn origin(&self) -> Timestamp {
+        Self::origin(self)
+    }
+
+    fn duration(&self) -> Duration {
+        Self::duration(self)
+    }
+
+    #[inline]
+    fn due(&mut self) -> Option<Timestamp> {
+        Self::due(self)
+    }
+
+    #[inline]
+    fn write(&mut self, to: &mut [u8; FRAME_BYTES_MAX]) -> Result<usize> {
+        Ok(Self::write(self, to))
+    }
+}
 
 /// What was sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Sent {
-    /// Frames that the interface took.
+    /// By what way.
+    pub(super) way: String,
+    /// Frames that the interface was given, but for those that it said at once that it dropped.
     pub(super) frames: u64,
-    /// Frames that it had no room for.
+    /// Those.
     pub(super) dropped: u64,
     /// How much later than due a frame was sent at worst, milliseconds.
     pub(super) late_max_ms: f64,
-    /// CPU seconds of the sending thread. The kernel's work on the receiving side up to the recorder's memory is in
-    /// it: on a virtual wire, whoever sends does it.
+    /// CPU seconds of the sending thread, making the frames included. The kernel's work on the receiving side up to the
+    /// recorder's memory is in it too: on a virtual wire, whoever sends does it.
     pub(super) cpu_seconds: f64,
 }
 
@@ -39,31 +78,30 @@ impl Sent {
     }
 }
 
-/// Sends all of a feed's frames in real time, beginning now.
+/// Sends all frames in real time, beginning now. `spread` if they are to come by several receive queues.
 ///
 /// # Errors
 /// The interface does not take them, or someone wants the bench to end.
-pub(super) fn send<M: Maker>(feed: &Feed<M>, interrupt: &Interrupt) -> Result<Sent> {
-    let transmitter = Transmitter::open(FAR)?;
-    let (origin, used) = (feed.origin(), clock::thread_cpu());
-    let mut line = Line { transmitter, began: clock::instant(), origin, sent: Sent::default() };
-    while let Some(slice) = feed.next() {
-        interrupt.check()?;
-        let mut batch: Vec<&[u8]> = Vec::with_capacity(BATCH_FRAMES_MAX);
-        for (time, frame) in slice.frames() {
-            if batch.len() == BATCH_FRAMES_MAX {
-                line.flush(&mut batch)?;
-            }
-            if !line.is_due(time) {
-                line.flush(&mut batch)?;
-                line.wait_for(time);
-            }
-            batch.push(frame);
+pub(super) fn send(frames: &mut impl Frames, spread: bool, interrupt: &Interrupt) -> Result<Sent> {
+    let transmitter = Transmitter::open(FAR, spread)?;
+    let sent = Sent { way: transmitter.way(), ..Sent::default() };
+    let _precedence = Precedence::take();
+    let (origin, used) = (frames.origin(), clock::thread_cpu());
+    let (began, now) = (clock::instant(), Duration::ZERO);
+    let mut line = Line { transmitter, began, now, oldest: None, sent };
+    while let Some(due) = frames.due() {
+        let due = due.since(origin);
+        if !line.is_due(due) {
+            line.flush()?;
+            interrupt.check()?;
+            line.wait_for(due);
         }
-        line.flush(&mut batch)?;
-        drop(batch);
-        feed.give_back(slice);
+        if let Some(room) = line.room(due)? {
+            let bytes = frames.write(room)?;
+            line.transmitter.add(bytes);
+        }
     }
+    line.flush()?;
     line.sent.cpu_seconds = (clock::thread_cpu() - used).as_secs_f64();
     Ok(line.sent)
 }
@@ -71,37 +109,48 @@ pub(super) fn send<M: Maker>(feed: &Feed<M>, interrupt: &Interrupt) -> Result<Se
 struct Line {
     transmitter: Transmitter,
     began: Instant,
-    origin: Timestamp,
+    /// Since then, when the clock was last looked at.
+    now: Duration,
+    /// When the first frame of those that wait was due.
+    oldest: Option<Duration>,
     sent: Sent,
 }
 
 impl Line {
-    /// Whether a frame is due; how late it is, is noted.
-    fn is_due(&mut self, time: Timestamp) -> bool {
-        let (due, now) = (time.since(self.origin), self.began.elapsed());
-        if due <= now {
-            let late = (now - due).as_secs_f64() * 1e3;
-            self.sent.late_max_ms = self.sent.late_max_ms.max(late);
+    /// Whether a frame is due. The clock is only asked if it may say something else than the last time.
+    #[inline]
+    fn is_due(&mut self, due: Duration) -> bool {
+        if due > self.now {
+            self.now = self.began.elapsed();
         }
-        due <= now
+        due <= self.now
     }
 
-    fn wait_for(&self, time: Timestamp) {
-        let due = time.since(self.origin);
+    fn wait_for(&mut self, due: Duration) {
         while let Some(left) = due.checked_sub(self.began.elapsed()).filter(|it| !it.is_zero()) {
             std::thread::sleep(left.max(NAP));
         }
+        self.now = self.began.elapsed();
     }
 
-    fn flush(&mut self, batch: &mut Vec<&[u8]>) -> Result<()> {
-        let mut frames = batch.as_slice();
-        while !frames.is_empty() {
-            let sent = self.transmitter.send(frames)?;
-            self.sent.frames += sent as u64;
-            self.sent.dropped += u64::from(sent == 0);
-            frames = frames.get(sent.max(1)..).unwrap_or_default();
+    /// Room for a frame; what waits is sent if there is none, or enough of it.
+    #[inline]
+    fn room(&mut self, due: Duration) -> Result<Option<&mut [u8; FRAME_BYTES_MAX]>> {
+        if self.transmitter.waiting() >= TOGETHER_MAX || self.transmitter.room().is_none() {
+            self.flush()?;
         }
-        batch.clear();
+        self.oldest.get_or_insert(due);
+        Ok(self.transmitter.room())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let Some(oldest) = self.oldest.take() else { return Ok(()) };
+        let waiting = self.transmitter.waiting() as u64;
+        let dropped = self.transmitter.flush()?;
+        self.sent.frames += waiting - dropped;
+        self.sent.dropped += dropped;
+        let late = self.began.elapsed().saturating_sub(oldest).as_secs_f64() * 1e3;
+        self.sent.late_max_ms = self.sent.late_max_ms.max(late);
         Ok(())
     }
 }

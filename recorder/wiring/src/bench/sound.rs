@@ -136,7 +136,7 @@ fn sounding(channel: &[i16]) -> &[i16] {
 }
 
 /// Of samples of 16 bits, little-endian.
-pub(super) fn sha256(samples: &[i16]) -> String {
+fn sha256(samples: &[i16]) -> String {
     let mut hash = Sha256Hasher::default();
     for part in samples.chunks(4_096) {
         let bytes: Vec<u8> = part.iter().flat_map(|sample| sample.to_le_bytes()).collect();

@@ -9,17 +9,16 @@ use seal::Sha256Hasher;
 use serde::Serialize;
 
 use super::check::{Checked, check};
-use super::feed::{Feed, Maker};
 use super::interrupt::Interrupt;
 use super::ledger::Ledger;
 use super::onlooker::{Onlooker, Playable, Seen};
 use super::process::{Stages, between};
 use super::recorder::{self, Cpus, LOOK_EVERY, Recorder};
-use super::sender::{self, Sent};
+use super::sender::{self, Frames, Sent};
 use super::wire;
 use crate::clock;
 use crate::data_dir::DataDir;
-use crate::synth::{self, Codecs, Making, Options, Studio, Truth};
+use crate::synth::{self, Codecs, Options, Studio, Timeline, Truth};
 
 /// A recorder that has stored nothing new for so long stores nothing more.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
@@ -312,10 +311,10 @@ pub(super) fn live(
     interrupt: &Interrupt,
 ) -> Result<Trial> {
     let load_average = load_average();
-    let feed = Feed::start(Making::new(&workload.options()))?;
+    let mut timeline = Timeline::new(&workload.options());
     let Recorded { sent, ledger, used } =
-        record(&feed, workload.calls.into(), queues, folder, interrupt)?;
-    let (truths, studio) = feed.finish()?;
+        record(&mut timeline, workload.calls.into(), queues, folder, interrupt)?;
+    let (truths, studio) = timeline.finish();
     let checked = check(&DataDir::open(&folder.join("data"))?, &truths, &studio)?;
     let corpus_sha256 = corpus(&truths)?;
     let found = Found { ledger, checked, used, load_average, corpus_sha256 };
@@ -329,20 +328,19 @@ pub(super) struct Recorded {
     pub(super) used: Used,
 }
 
-/// Sends a feed's frames over a wire to a recorder, which works in the folder `data` of a folder, and waits until so
+/// Sends frames over a wire to a recorder, which works in the folder `data` of a folder, and waits until so
 /// many recordings are stored, or no more come.
 ///
 /// # Errors
 /// As [`live`].
-pub(super) fn record<M: Maker>(
-    feed: &Feed<M>,
+pub(super) fn record(
+    frames: &mut impl Frames,
     wanted: u64,
     queues: u32,
     folder: &Path,
     interrupt: &Interrupt,
 ) -> Result<Recorded> {
     let (cpus, data) = (Cpus::divide()?, folder.join("data"));
-    feed.wait_until_ahead(interrupt)?;
     wire::within(queues, || {
         cpus.leave_sender()?;
         let recorder = Recorder::run(folder, &data, interrupt)?;
@@ -351,7 +349,7 @@ pub(super) fn record<M: Maker>(
         let (before, stages_before) = (process.cpu(), process.stages());
         let memory_start_kib = process.kibibytes("VmRSS");
         let onlooker = Onlooker::start(process.clone(), &data)?;
-        let sent = sender::send(feed, interrupt)?;
+        let sent = sender::send(frames, queues > 1, interrupt)?;
         cpus.be_anywhere()?;
         let last = clock::instant();
         let stored_after = wait_until_stored(&data, wanted, interrupt)?;
@@ -366,7 +364,7 @@ pub(super) fn record<M: Maker>(
             written_bytes: process.written_bytes(),
             finishing_seconds: stored_after.unwrap_or_else(|| last.elapsed()).as_secs_f64(),
         };
-        let ledger = recorder.stop(feed.duration(), interrupt)?;
+        let ledger = recorder.stop(frames.duration(), interrupt)?;
         Ok(Recorded { sent, ledger, used })
     })
 }

@@ -1,6 +1,9 @@
 //! Ethernet, IPv4 and UDP around a payload, with right lengths and checksums; RTP and RTCP.
 
-use super::plan::{PACKET_UNITS, Party};
+use base::Side;
+
+use super::plan::{Call, PACKET_NANOS, PACKET_UNITS, Party};
+use super::sip::Message;
 
 const ETHERNET_BYTES: usize = 14;
 const IPV4_BYTES: usize = 20;
@@ -92,24 +95,122 @@ fn udp_checksum(from: Port, to: Port, udp_bytes: u16, payload: &[&[u8]]) -> u16 
         sum_of_words(&from.0.ip) + sum_of_words(&to.0.ip) + u64::from(UDP) + u64::from(udp_bytes);
     // Parts before the last have an even length.
     let data: u64 = payload.iter().map(|part| sum_of_words(part)).sum();
-    match !fold(pseudo + ports + u64::from(udp_bytes) + data) {
-        0 => 0xffff,
-        checksum => checksum,
-    }
+    checksum_or_ones(pseudo + ports + u64::from(udp_bytes) + data)
 }
 
-/// Big-endian 16-bit words, an odd last byte padded with zero.
+/// Big-endian 16-bit words, an odd last byte padded with zero. The sum may be folded.
+#[inline]
 fn sum_of_words(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<2>();
-    let sum: u32 = words.iter().map(|word| u32::from(u16::from_be_bytes(*word))).sum();
+    // Added in whatever order of bytes the machine has, the sum has that order too (RFC 1071, 2, B).
+    let sum: u32 = words.iter().map(|word| u32::from(u16::from_ne_bytes(*word))).sum();
+    let sum = u16::from_be_bytes(fold(sum.into()).to_ne_bytes());
     u64::from(sum) + rest.first().map_or(0, |last| u64::from(*last) << 8)
 }
 
+#[inline]
 fn fold(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     sum as u16
+}
+
+/// The frames of one RTP stream, which differ in some fields only.
+#[derive(Clone)]
+pub(super) struct Template {
+    /// Of the next packet, the checksums of the one before.
+    headers: [u8; RTP_FRAME_HEADER_BYTES],
+    first_sequence: u16,
+    first_timestamp: u32,
+    ip_id: u16,
+    /// Sums of what is the same in all: of the IP header, and of what the UDP checksum is over.
+    ip_sum: u64,
+    udp_sum: u64,
+}
+
+/// Ethernet, IPv4, UDP, RTP.
+pub(super) const RTP_FRAME_HEADER_BYTES: usize = HEADER_BYTES + RTP_BYTES;
+const IP_AT: usize = ETHERNET_BYTES;
+const UDP_AT: usize = ETHERNET_BYTES + IPV4_BYTES;
+
+impl Template {
+    /// Of the packets of `party` to `to`, with payloads of one length.
+    pub(super) fn new(party: &Party, to: &Party, payload_type: u8, payload_bytes: usize) -> Self {
+        let mut frame = Vec::new();
+        let ports = (party.media_port(), to.media_port());
+        // The second packet: the first one has the marker.
+        let header = rtp_header(party, payload_type, 1);
+        udp(&mut frame, ports, Service::Media, 0, &[&header, &vec![0; payload_bytes]]);
+        let mut headers = [0; RTP_FRAME_HEADER_BYTES];
+        headers.iter_mut().zip(&frame).for_each(|(to, from)| *to = *from);
+        let Party { first_sequence, first_timestamp, ip_id, .. } = *party;
+        let mut template =
+            Self { headers, first_sequence, first_timestamp, ip_id, ip_sum: 0, udp_sum: 0 };
+        for field in [IP_CHECKSUM_AT, UDP_CHECKSUM_AT, SEQUENCE_AT, TIMESTAMP_AT, TIMESTAMP_AT + 2]
+        {
+            template.set(field, 0);
+        }
+        let (ip, udp) = template.headers.split_at(UDP_AT);
+        let udp_bytes = (UDP_BYTES + RTP_BYTES + payload_bytes) as u64;
+        template.ip_sum = sum_of_words(ip.get(IP_AT..).unwrap_or_default());
+        let addresses = ip.get(UDP_AT - 8..).unwrap_or_default();
+        template.udp_sum = sum_of_words(addresses) + u64::from(UDP) + udp_bytes + sum_of_words(udp);
+        template
+    }
+
+    /// Writes the headers of the packet `index`, which go before its payload.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        index: u32,
+        payload: &[u8],
+        to: &mut [u8; RTP_FRAME_HEADER_BYTES],
+    ) {
+        let sequence = self.first_sequence.wrapping_add(index as u16);
+        let timestamp = self.first_timestamp.wrapping_add(index.wrapping_mul(PACKET_UNITS));
+        let id = self.ip_id.wrapping_add(index as u16);
+        let [high, low] = [(timestamp >> 16) as u16, timestamp as u16];
+        let marker = if index == 0 { MARKER } else { 0 };
+        let sum = self.udp_sum
+            + [sequence, high, low, marker].map(u64::from).iter().sum::<u64>()
+            + sum_of_words(payload);
+        self.set(IP_AT + 4, id);
+        self.set(IP_CHECKSUM_AT, !fold(self.ip_sum + u64::from(id)));
+        self.set(UDP_CHECKSUM_AT, checksum_or_ones(sum));
+        self.set(SEQUENCE_AT, sequence);
+        self.set(TIMESTAMP_AT, high);
+        self.set(TIMESTAMP_AT + 2, low);
+        *to = self.headers;
+        if marker > 0
+            && let Some(byte) = to.get_mut(SEQUENCE_AT - 1)
+        {
+            *byte |= 0x80;
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, at: usize, value: u16) {
+        if let Some(field) = self.headers.get_mut(at..at + 2) {
+            field.copy_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+/// The marker bit in the first 16 bits of an RTP header.
+const MARKER: u16 = 0x80;
+const IP_CHECKSUM_AT: usize = IP_AT + 10;
+const UDP_CHECKSUM_AT: usize = UDP_AT + 6;
+const SEQUENCE_AT: usize = HEADER_BYTES + 2;
+const TIMESTAMP_AT: usize = HEADER_BYTES + 4;
+
+/// RFC 768: a sum of zero is sent as all ones.
+#[inline]
+fn checksum_or_ones(sum: u64) -> u16 {
+    match !fold(sum) {
+        0 => 0xffff,
+        checksum => checksum,
+    }
 }
 
 /// RFC 3550, 5.1: the header of the packet `index` of `party`; the first one carries the marker
@@ -124,9 +225,28 @@ pub(super) fn rtp_header(party: &Party, payload_type: u8, index: u32) -> [u8; RT
     [0x80, marker | payload_type, sequence_high, sequence_low, t0, t1, t2, t3, s0, s1, s2, s3]
 }
 
+/// Appends the frame of a SIP message of `call` to `out` and returns its length.
+pub(super) fn sip(out: &mut Vec<u8>, call: &Call, message: Message) -> usize {
+    let from = call.party(message.sender(call));
+    let to = call.party(from.side.other());
+    let ports = (Port(from.host, from.signalling_port), Port(to.host, to.signalling_port));
+    let id = from.ip_id.wrapping_add(0x8000 + message as u16);
+    udp(out, ports, Service::Signalling, id, &[message.text(call).as_bytes()])
+}
+
+/// Appends the frame of a side's sender report `number` to `out` and returns its length.
+pub(super) fn report(out: &mut Vec<u8>, call: &Call, side: Side, number: u64) -> usize {
+    let (party, to) = (call.party(side), call.party(side.other()));
+    let ports = (Port(party.host, party.media_port + 1), Port(to.host, to.media_port + 1));
+    let time = party.report(number);
+    let sent = (time - party.first_time) / PACKET_NANOS + 1;
+    let id = party.ip_id.wrapping_add(0x4000 + number as u16);
+    udp(out, ports, Service::Media, id, &[&rtcp(party, time, sent as u32)])
+}
+
 /// RFC 3550, 6.4.1 and 6.5: a sender report and the canonical name, of `party` at the time `now`, after
 /// `packets` packets.
-pub(super) fn rtcp(party: &Party, now: u64, packets: u32) -> Vec<u8> {
+fn rtcp(party: &Party, now: u64, packets: u32) -> Vec<u8> {
     let name = format!("{}@{}", party.number, party.media().ip());
     let since_first = (now - party.first_time) / 125_000;
     let mut report = vec![0x80, 200, 0, 6];
@@ -150,7 +270,30 @@ pub(super) fn rtcp(party: &Party, now: u64, packets: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Options;
+    use super::super::plan::Plan;
     use super::*;
+
+    /// A stream's frames are those that are made one by one.
+    #[test]
+    fn a_template_makes_the_same_frames() {
+        let plan = Plan::new(&Options::of(20, 2));
+        for call in (0..20).map(|index| plan.call(index)) {
+            let (from, to) = (&call.callee, &call.caller);
+            let mut template = Template::new(from, to, 8, 160);
+            for index in [0, 1, 2, 63, 700, 65_535, 70_000] {
+                let payload: [u8; 160] = std::array::from_fn(|at| (at as u32 * 7 + index) as u8);
+                let mut whole = Vec::new();
+                let header = rtp_header(from, 8, index);
+                let id = from.ip_id.wrapping_add(index as u16);
+                let ports = (from.media_port(), to.media_port());
+                udp(&mut whole, ports, Service::Media, id, &[&header, &payload]);
+                let mut headers = [0; RTP_FRAME_HEADER_BYTES];
+                template.write(index, &payload, &mut headers);
+                assert_eq!([&headers[..], &payload].concat(), whole, "packet {index}");
+            }
+        }
+    }
 
     /// What a receiver does: the sum over everything, checksum included, is all ones.
     #[test]

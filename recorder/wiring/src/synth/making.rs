@@ -1,4 +1,4 @@
-//! The calls while their frames are made, stretch after stretch: into a file, or onto a wire.
+//! The calls while their frames are made, stretch after stretch, for a file.
 
 use std::ops::Range;
 

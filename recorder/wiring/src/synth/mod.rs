@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod sip;
 mod slice;
+mod timeline;
 mod truth;
 mod voice;
 
@@ -28,10 +29,11 @@ use clap::{Args, ValueEnum};
 
 use output::Output;
 use plan::{Call, PACKET_NANOS, Party, Plan};
-use voice::Bank;
+use voice::{Bank, Voice};
 
 pub(crate) use making::Making;
 pub(crate) use slice::Slice;
+pub(crate) use timeline::Timeline;
 
 pub use g711::Law;
 pub use truth::{SideTruth, Truth, truth_path};
@@ -120,6 +122,20 @@ impl fmt::Display for Summary {
     }
 }
 
+/// Who speaks on one side of a call.
+pub(crate) struct Speaker<'a> {
+    bank: &'a Bank,
+    voice: Voice,
+    law: Law,
+}
+
+impl Speaker<'_> {
+    /// As [`Studio::payload`].
+    pub(crate) fn payload(&self, index: u32) -> [u8; PACKET_SAMPLES] {
+        self.bank.render(&self.voice, self.law, index)
+    }
+}
+
 /// Makes the packets of the calls that some [`Options`] describe.
 pub struct Studio {
     plan: Plan,
@@ -133,6 +149,12 @@ impl Studio {
         let plan = Plan::new(options);
         let bank = Bank::new(plan.chance());
         Self { plan, bank }
+    }
+
+    /// One side of call `call` (from 0).
+    pub(crate) fn speaker(&self, call: u32, side: Side) -> Speaker<'_> {
+        let call = self.plan.call(call);
+        Speaker { bank: &self.bank, voice: call.party(side).voice, law: call.law }
     }
 
     /// The payload of packet `index` (from 0, in the order of sending) of one side of call `call` (from 0).

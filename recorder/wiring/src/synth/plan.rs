@@ -3,7 +3,7 @@
 use base::{Endpoint, Side};
 
 use super::chance::{Chance, Topic};
-use super::frame::Host;
+use super::frame::{Host, Port};
 use super::g711::Law;
 use super::voice::Voice;
 use super::{Codecs, Options};
@@ -14,6 +14,8 @@ pub(super) const PACKET_NANOS: u64 = 20 * MILLISECOND;
 pub(super) const PACKET_UNITS: u32 = 160;
 pub(super) const PACKETS_PER_SECOND: u32 = 50;
 pub(super) const MILLISECOND: u64 = 1_000_000;
+/// RFC 3550, 6.2: the recommended minimum between two reports.
+pub(super) const REPORT_NANOS: u64 = 5 * SECOND;
 const SECOND: u64 = 1_000 * MILLISECOND;
 /// Capture times are whole microseconds, which every capture format keeps.
 const MICROSECOND: u64 = 1_000;
@@ -98,6 +100,11 @@ impl Plan {
     /// The root of everything drawn.
     pub(super) const fn chance(&self) -> Chance {
         self.chance
+    }
+
+    /// Whether any packet is lost.
+    pub(super) fn loses(&self) -> bool {
+        self.loss > 0.0
     }
 
     /// The time at which the capture begins.
@@ -243,6 +250,21 @@ impl Party {
     #[inline]
     pub(super) const fn due(&self, index: u32) -> u64 {
         self.first_time + index as u64 * PACKET_NANOS
+    }
+
+    /// When its first sender report is sent: at a moment of its own.
+    pub(super) fn first_report(&self) -> u64 {
+        self.first_time + self.chance.on(Topic::Phase).between(500, 5_000) * MILLISECOND
+    }
+
+    /// When the report `number` is sent. There is none once the party has ended.
+    pub(super) fn report(&self, number: u64) -> u64 {
+        self.first_report() + number * REPORT_NANOS
+    }
+
+    /// Its end of the stream, as that of a datagram.
+    pub(super) const fn media_port(&self) -> Port {
+        Port(self.host, self.media_port)
     }
 
     /// Where its RTP comes from and goes to.

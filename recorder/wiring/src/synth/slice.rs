@@ -10,9 +10,8 @@ use base::{Side, Timestamp};
 use rayon::prelude::*;
 
 use super::Studio;
-use super::chance::Topic;
-use super::frame::{self, Port, Service};
-use super::plan::{Call, MILLISECOND, PACKET_NANOS, PACKETS_PER_SECOND, Party};
+use super::frame::{self, Service};
+use super::plan::{Call, MILLISECOND, PACKETS_PER_SECOND, Party, REPORT_NANOS};
 use super::sip::Message;
 use super::truth::{self, Tally, Truth};
 use super::voice::PACKET_SAMPLES;
@@ -21,8 +20,6 @@ use super::voice::PACKET_SAMPLES;
 const GROUP_CALLS: usize = 32;
 /// RTP packets that a slice should hold: 14 MB of frames.
 const SLICE_PACKETS: u64 = 65_536;
-/// RFC 3550, 6.2: the recommended minimum between two reports.
-const REPORT_NANOS: u64 = 5_000 * MILLISECOND;
 
 /// A call and what has been tallied of it.
 pub(super) struct Running {
@@ -56,7 +53,7 @@ struct Place {
 
 impl Running {
     pub(super) fn new(call: Call) -> Self {
-        Self { call, tallies: Default::default() }
+        Self { call, tallies: [Tally::hashed(), Tally::hashed()] }
     }
 
     pub(super) const fn end(&self) -> u64 {
@@ -126,11 +123,15 @@ impl Slice {
 
     /// The frames, in their order.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (Timestamp, &[u8])> {
-        self.order.iter().filter_map(|place| {
-            let bytes = &self.groups.get(place.group as usize)?.bytes;
-            let frame = bytes.get(place.offset as usize..(place.offset + place.length) as usize)?;
-            Some((Timestamp::from_nanos(place.time), frame))
-        })
+        (0..self.len()).filter_map(|number| self.frame(number))
+    }
+
+    /// One of them, by its number.
+    pub(crate) fn frame(&self, number: usize) -> Option<(Timestamp, &[u8])> {
+        let place = self.order.get(number)?;
+        let bytes = &self.groups.get(place.group as usize)?.bytes;
+        let frame = bytes.get(place.offset as usize..(place.offset + place.length) as usize)?;
+        Some((Timestamp::from_nanos(place.time), frame))
     }
 }
 
@@ -151,22 +152,10 @@ impl Group {
     }
 
     fn signalling(&mut self, group: u32, call: &Call, span: &Range<u64>) {
-        for (number, message) in (0..).zip(Message::ALL) {
+        for message in Message::ALL {
             let time = message.time(call);
             if span.contains(&time) {
-                let from = call.party(message.sender(call));
-                let to = call.party(from.side.other());
-                let ports =
-                    (Port(from.host, from.signalling_port), Port(to.host, to.signalling_port));
-                let id = from.ip_id.wrapping_add(0x8000 + number);
-                self.frame(
-                    group,
-                    time,
-                    ports,
-                    Service::Signalling,
-                    id,
-                    &[message.text(call).as_bytes()],
-                );
+                self.append(group, time, |bytes| frame::sip(bytes, call, message));
             }
         }
     }
@@ -218,14 +207,14 @@ impl Group {
         (index, time): (u32, u64),
         payload: &[u8; PACKET_SAMPLES],
     ) {
-        let to = call.party(party.side.other());
-        let ports = (Port(party.host, party.media_port), Port(to.host, to.media_port));
+        let ports = (party.media_port(), call.party(party.side.other()).media_port());
         let header = frame::rtp_header(party, call.law.payload_type(), index);
         let id = party.ip_id.wrapping_add(index as u16);
-        self.frame(group, time, ports, Service::Media, id, &[&header, payload]);
+        self.append(group, time, |bytes| {
+            frame::udp(bytes, ports, Service::Media, id, &[&header, payload])
+        });
     }
 
-    /// A sender report every five seconds, the first at a moment of the side's own.
     fn reports(
         &mut self,
         group: u32,
@@ -234,33 +223,19 @@ impl Group {
         span: &Range<u64>,
     ) {
         let party = call.party(side);
-        let to = call.party(side.other());
-        let ports = (Port(party.host, party.media_port + 1), Port(to.host, to.media_port + 1));
-        let first =
-            party.first_time + party.chance.on(Topic::Phase).between(500, 5_000) * MILLISECOND;
         let end = party.due(studio.plan.packets).min(span.end);
-        let before = span.start.saturating_sub(first).div_ceil(REPORT_NANOS);
-        for (number, time) in
-            (before..).map(|n| (n, first + n * REPORT_NANOS)).take_while(|(_, t)| *t < end)
-        {
-            let sent = (time - party.first_time) / PACKET_NANOS + 1;
-            let report = frame::rtcp(party, time, sent as u32);
-            let id = party.ip_id.wrapping_add(0x4000 + number as u16);
-            self.frame(group, time, ports, Service::Media, id, &[&report]);
+        let before = span.start.saturating_sub(party.first_report()).div_ceil(REPORT_NANOS);
+        for number in (before..).take_while(|number| party.report(*number) < end) {
+            self.append(group, party.report(number), |bytes| {
+                frame::report(bytes, call, side, number)
+            });
         }
     }
 
-    fn frame(
-        &mut self,
-        group: u32,
-        time: u64,
-        ports: (Port, Port),
-        service: Service,
-        ip_id: u16,
-        payload: &[&[u8]],
-    ) {
+    /// Appends a frame that `make` appends to bytes and gives the length of.
+    fn append(&mut self, group: u32, time: u64, make: impl FnOnce(&mut Vec<u8>) -> usize) {
         let offset = self.bytes.len() as u32;
-        let length = frame::udp(&mut self.bytes, ports, service, ip_id, payload) as u32;
+        let length = make(&mut self.bytes) as u32;
         self.places.push(Place { time, group, offset, length });
     }
 }

@@ -65,10 +65,13 @@ pub struct SideTruth {
     pub duplicates: u32,
     /// Packets whose first copy comes after one that was sent later.
     pub late: u32,
-    /// SHA-256 of the payload of the packets in the capture, each once, in the order of sending.
-    pub payload_sha256: String,
+    /// SHA-256 of the payload of the packets in the capture, each once, in the order of sending. Of calls that no file
+    /// was made of, neither hash is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_sha256: Option<String>,
     /// SHA-256 of all samples, 16 bits little-endian, those of lost packets as zeros.
-    pub pcm_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pcm_sha256: Option<String>,
     /// How many samples that are.
     pub samples: u64,
 }
@@ -97,17 +100,35 @@ pub fn truth_path(capture: &Path) -> PathBuf {
 /// The truth of one side while it grows, packet after packet.
 #[derive(Clone, Default)]
 pub(super) struct Tally {
-    payload: Sha256,
-    pcm: Sha256,
+    sound: Option<Sound>,
     lost: Vec<u32>,
     duplicates: u32,
     late: u32,
 }
 
+/// All sound of a side so far.
+#[derive(Clone, Default)]
+struct Sound {
+    payload: Sha256,
+    pcm: Sha256,
+}
+
 impl Tally {
+    /// Of a side whose sound is to be hashed.
+    pub(super) fn hashed() -> Self {
+        Self { sound: Some(Sound::default()), ..Self::default() }
+    }
+
+    /// Of a side whose packets come as they are due, or are lost. Nothing is hashed.
+    pub(super) fn of_party(plan: &Plan, party: &Party) -> Self {
+        let lost = |index: &u32| plan.fate(party, *index).arrival.is_none();
+        let lost = if plan.loses() { (0..plan.packets).filter(lost).collect() } else { Vec::new() };
+        Self { lost, ..Self::default() }
+    }
+
     pub(super) fn lose(&mut self, index: u32) {
         self.lost.push(index);
-        self.pcm.update([0; 2 * PACKET_SAMPLES]);
+        self.sound.iter_mut().for_each(|sound| sound.pcm.update([0; 2 * PACKET_SAMPLES]));
     }
 
     pub(super) fn deliver(
@@ -117,17 +138,20 @@ impl Tally {
         twice: bool,
         late: bool,
     ) {
-        let mut pcm = [0; 2 * PACKET_SAMPLES];
-        for (bytes, code) in pcm.as_chunks_mut::<2>().0.iter_mut().zip(payload) {
-            *bytes = law.decode(*code).to_le_bytes();
+        if let Some(sound) = &mut self.sound {
+            let mut pcm = [0; 2 * PACKET_SAMPLES];
+            for (bytes, code) in pcm.as_chunks_mut::<2>().0.iter_mut().zip(payload) {
+                *bytes = law.decode(*code).to_le_bytes();
+            }
+            sound.pcm.update(pcm);
+            sound.payload.update(payload);
         }
-        self.pcm.update(pcm);
-        self.payload.update(payload);
         self.duplicates += u32::from(twice);
         self.late += u32::from(late);
     }
 
     fn finish(self, plan: &Plan, law: Law, party: &Party, to: &Party) -> SideTruth {
+        let (payload, pcm) = self.sound.map(|sound| (sound.payload, sound.pcm)).unzip();
         SideTruth {
             side: party.side,
             source: party.media(),
@@ -141,8 +165,8 @@ impl Tally {
             lost: self.lost,
             duplicates: self.duplicates,
             late: self.late,
-            payload_sha256: hex(self.payload),
-            pcm_sha256: hex(self.pcm),
+            payload_sha256: payload.map(hex),
+            pcm_sha256: pcm.map(hex),
             samples: u64::from(plan.packets) * PACKET_SAMPLES as u64,
         }
     }

@@ -1,10 +1,10 @@
-//! Speech-like sound, cheap enough for thousands of calls: syllables made once, played by every call in
-//! its own pitch, order, loudness and turns.
+//! Speech-like sound, cheap enough for ten thousand calls: made once, of syllables and of silence on a line, and read by
+//! every call at places of its own.
 //!
 //! Time is a grid of slots of 240 ms, each with one syllable or a pause; ten slots are a turn, and the
 //! parties take turns mostly. What a slot holds depends only on the call's [`Chance`], so any packet can be
-//! rendered alone. Order, pitch, loudness and line noise are drawn per side, so that a second of one side's
-//! sound is in no other.
+//! read alone. Each packet carries a mark, drawn for it alone, in the lowest bits of its first code words: so no 20 ms
+//! of one side's sound are anywhere else, though both sides may say the same syllable.
 
 use super::chance::{Chance, Topic};
 use super::g711::Law;
@@ -12,13 +12,21 @@ use super::g711::Law;
 /// Samples of one packet: 20 ms at 8 kHz.
 pub const PACKET_SAMPLES: usize = 160;
 const SLOT_PACKETS: u32 = 12;
+const SLOT_SAMPLES: usize = PACKET_SAMPLES * SLOT_PACKETS as usize;
 const SLOTS_PER_TURN: u64 = 10;
 const SYLLABLES: usize = 32;
+/// Slots with a syllable, in pitches and loudnesses of their own, and slots without.
+const SPOKEN_SLOTS: usize = 1_024;
+const SILENT_SLOTS: usize = 128;
+/// A slot may be read from so many samples after its begin on.
+const ONSET_SAMPLES: usize = PACKET_SAMPLES;
 /// Room for the longest syllable at the highest pitch, and the silence after it.
 const SYLLABLE_SAMPLES: usize = 2_560;
 const SAMPLE_RATE: f64 = 8_000.0;
 /// A syllable's highest sample; with the largest gain it stays inside 16 bits.
 const PEAK: f64 = 12_000.0;
+/// Code words of a packet that carry a bit of its mark.
+const MARK_BITS: usize = 64;
 /// First three formants of eight vowels, Hz (Peterson and Barney 1952, men).
 const VOWELS: [[f64; 3]; 8] = [
     [730.0, 1_090.0, 2_440.0],
@@ -31,85 +39,140 @@ const VOWELS: [[f64; 3]; 8] = [
     [490.0, 1_350.0, 1_690.0],
 ];
 
-/// The syllables.
-pub(super) struct Bank(Vec<[i16; SYLLABLE_SAMPLES]>);
+/// All sound that there is, as code words of either law: spoken slots, then silent ones.
+pub(super) struct Bank {
+    mu: Vec<u8>,
+    a: Vec<u8>,
+}
 
 /// How one side of one call speaks.
 #[derive(Clone, Copy)]
 pub(super) struct Voice {
-    chance: Chance,
+    syllables: Chance,
+    marks: Chance,
     /// Shared by both sides, so that they agree on whose turn it is.
     turns: Chance,
     speaks_in_odd_turns: bool,
-    /// Bank positions per sample, 15 fraction bits; 0.8 to 1.25.
-    pitch: u32,
 }
 
-/// One slot of one side.
-struct Slot {
-    syllable: usize,
-    onset_samples: u32,
-    /// 12 fraction bits.
-    gain: i32,
-}
+/// From where in the bank a slot is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slot(u32);
 
 impl Bank {
     pub(super) fn new(chance: Chance) -> Self {
         let chance = chance.on(Topic::Bank);
-        Self((0..SYLLABLES).map(|i| syllable(i, chance.nth(i as u64))).collect())
+        let syllables: Vec<_> = (0..SYLLABLES).map(|i| syllable(i, chance.nth(i as u64))).collect();
+        let mut noise = chance.on(Topic::Noise).bits();
+        let mut samples = Vec::with_capacity((SPOKEN_SLOTS + SILENT_SLOTS + 1) * SLOT_SAMPLES);
+        for slot in 0..SPOKEN_SLOTS {
+            spoken(&syllables, chance.on(Topic::Syllable).nth(slot as u64), &mut samples);
+        }
+        // Who begins late in the last slot reads on behind it.
+        samples.resize((SPOKEN_SLOTS + SILENT_SLOTS + 1) * SLOT_SAMPLES, 0);
+        samples.iter_mut().for_each(|sample: &mut i16| *sample += line_noise(&mut noise));
+        let encoded = |law: Law| samples.iter().map(|sample| law.encode(*sample)).collect();
+        Self { mu: encoded(Law::Mu), a: encoded(Law::A) }
     }
 
     /// The payload of the packet `index` of `voice`.
     pub(super) fn render(&self, voice: &Voice, law: Law, index: u32) -> [u8; PACKET_SAMPLES] {
-        let mut noise = voice.chance.on(Topic::Noise).nth(index.into()).bits();
         let mut payload = [0; PACKET_SAMPLES];
-        match voice.slot(index / SLOT_PACKETS) {
-            None => payload.iter_mut().for_each(|code| *code = law.encode(line_noise(&mut noise))),
-            Some(slot) => {
-                let first = index % SLOT_PACKETS * PACKET_SAMPLES as u32;
-                for (code, at) in payload.iter_mut().zip(first..) {
-                    let played = at.saturating_sub(slot.onset_samples) * voice.pitch;
-                    let sound = (self.sample(slot.syllable, played) * slot.gain) >> 12;
-                    *code = law.encode(sound as i16 + line_noise(&mut noise));
-                }
-            }
-        }
+        self.read(voice, voice.slot_of(index), law, index, &mut payload);
         payload
     }
 
-    /// Between two samples of the bank, on a straight line.
+    /// The same, if the packet's slot is known.
     #[inline]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "slots draw syllables of the bank, and the longest fits"
-    )]
-    fn sample(&self, syllable: usize, position: u32) -> i32 {
-        let samples = &self.0[syllable];
-        let at = (position >> 15) as usize;
-        let (a, b) = (i32::from(samples[at]), i32::from(samples[at + 1]));
-        a + (((b - a) * (position & 0x7fff) as i32) >> 15)
+    pub(super) fn read(
+        &self,
+        voice: &Voice,
+        slot: Slot,
+        law: Law,
+        index: u32,
+        to: &mut [u8; PACKET_SAMPLES],
+    ) {
+        if let Some(sound) = self.sound(slot, law, index) {
+            *to = *sound;
+        }
+        voice.mark(index, to);
+    }
+
+    /// What a packet is made of, before it is marked.
+    #[inline]
+    pub(super) fn sound(&self, slot: Slot, law: Law, index: u32) -> Option<&[u8; PACKET_SAMPLES]> {
+        let codes = match law {
+            Law::Mu => &self.mu,
+            Law::A => &self.a,
+        };
+        let from = slot.0 as usize + (index % SLOT_PACKETS) as usize * PACKET_SAMPLES;
+        codes.get(from..)?.first_chunk()
     }
 }
 
 impl Voice {
     /// `call` is the call's chance, `side` the side's.
     pub(super) fn new(call: Chance, side: Chance, speaks_in_odd_turns: bool) -> Self {
-        let pitch = side.on(Topic::Voice).between(26_215, 40_960) as u32;
-        Self { chance: side, turns: call.on(Topic::Turn), speaks_in_odd_turns, pitch }
+        Self {
+            syllables: side.on(Topic::Syllable),
+            marks: side.on(Topic::Noise),
+            turns: call.on(Topic::Turn),
+            speaks_in_odd_turns,
+        }
     }
 
-    fn slot(&self, number: u32) -> Option<Slot> {
-        let chance = self.chance.on(Topic::Syllable).nth(number.into());
+    /// Whether the packet is the first of its slot.
+    #[inline]
+    pub(super) const fn begins_slot(index: u32) -> bool {
+        index.is_multiple_of(SLOT_PACKETS)
+    }
+
+    /// The slot that the packet `index` is of.
+    pub(super) fn slot_of(&self, index: u32) -> Slot {
+        let number = index / SLOT_PACKETS;
+        let chance = self.syllables.nth(number.into());
         let turn = u64::from(number) / SLOTS_PER_TURN;
         let both = self.turns.nth(turn).happens(8.0);
         let mine = both || (turn % 2 == 1) == self.speaks_in_odd_turns;
         // Speakers pause; listeners say a syllable now and then.
-        chance.on(Topic::Turn).happens(if mine { 84.0 } else { 4.0 }).then(|| Slot {
-            syllable: chance.below(SYLLABLES as u64) as usize,
-            onset_samples: chance.on(Topic::Phase).below(160) as u32,
-            gain: chance.on(Topic::Voice).between(1_600, 9_000) as i32,
-        })
+        let speaks = chance.on(Topic::Turn).happens(if mine { 84.0 } else { 4.0 });
+        let slots =
+            if speaks { 0..SPOKEN_SLOTS } else { SPOKEN_SLOTS..SPOKEN_SLOTS + SILENT_SLOTS };
+        let slot = chance.between(slots.start as u64, slots.end as u64) as usize;
+        let onset = chance.on(Topic::Phase).below(ONSET_SAMPLES as u64) as usize;
+        Slot((slot * SLOT_SAMPLES + onset) as u32)
     }
+
+    /// One bit for each of the first code words: whether its lowest bit is another.
+    #[inline]
+    fn mark(&self, index: u32, payload: &mut [u8; PACKET_SAMPLES]) {
+        let mark = self.marks.nth(index.into()).bits();
+        let (words, _) = payload.as_chunks_mut::<8>();
+        for (shift, word) in words.iter_mut().enumerate().take(MARK_BITS / 8) {
+            let bits = (mark >> shift) & 0x0101_0101_0101_0101;
+            *word = (u64::from_le_bytes(*word) ^ bits).to_le_bytes();
+        }
+    }
+}
+
+/// Appends a slot with a syllable in some pitch and loudness.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "syllables of the bank are drawn, and the longest fits"
+)]
+fn spoken(syllables: &[[i16; SYLLABLE_SAMPLES]], chance: Chance, to: &mut Vec<i16>) {
+    let syllable = &syllables[chance.below(SYLLABLES as u64) as usize];
+    // Samples of the syllable for each that is heard, 15 fraction bits; 0.8 to 1.25.
+    let pitch = chance.on(Topic::Voice).between(26_215, 40_960) as u32;
+    // 12 fraction bits.
+    let gain = chance.on(Topic::Turn).between(1_600, 9_000) as i32;
+    to.extend((0..SLOT_SAMPLES as u32).map(|at| {
+        let position = at * pitch;
+        let place = (position >> 15) as usize;
+        let (a, b) = (i32::from(syllable[place]), i32::from(syllable[place + 1]));
+        let between = a + (((b - a) * (position & 0x7fff) as i32) >> 15);
+        ((between * gain) >> 12) as i16
+    }));
 }
 
 /// A step of a linear congruential generator (Knuth's MMIX), as a sample within 32 of zero.
@@ -214,13 +277,31 @@ mod tests {
     #[test]
     fn syllables_are_loud_and_within_range() {
         let (bank, caller, _) = voices();
-        for samples in &bank.0 {
+        for number in 0..SYLLABLES {
+            let samples = syllable(number, Chance::new(1).nth(number as u64));
             let peak = samples.iter().map(|s| s.unsigned_abs()).max().unwrap();
             assert!((11_990..=12_000).contains(&peak), "{peak}");
             assert!(samples[1_400..].iter().all(|s| *s == 0));
         }
         let mean = power(&bank, &caller, 0..1_500) / (1_500.0 * PACKET_SAMPLES as f64);
         assert!((500.0..8_000.0).contains(&mean.sqrt()), "{}", mean.sqrt());
+    }
+
+    #[test]
+    fn what_two_sides_say_differs_in_every_packet() {
+        let (bank, caller, callee) = voices();
+        for index in 0..2_000 {
+            // Even if they say the same.
+            let same = |voice: &Voice| {
+                let mut payload = [0; PACKET_SAMPLES];
+                bank.read(voice, caller.slot_of(index), Law::Mu, index, &mut payload);
+                payload
+            };
+            let (one, other) = (same(&caller), same(&callee));
+            let differ = one.iter().zip(&other).filter(|(a, b)| a != b).count();
+            assert!((10..MARK_BITS).contains(&differ), "{differ}");
+            assert_eq!(one, bank.render(&caller, Law::Mu, index));
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Rig {
             let sides = site.sound(recording.id);
             for (side, samples) in truth.sides.iter().zip(&sides) {
                 assert!(
-                    contains(samples, side.samples as usize, &side.pcm_sha256),
+                    contains(samples, side.samples as usize, side.pcm_sha256.as_deref().unwrap()),
                     "{} {:?}: other sound than sent",
                     truth.call_id,
                     side.side

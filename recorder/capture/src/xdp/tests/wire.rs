@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::rig::{Namespace, in_namespace};
 use crate::nic::Link;
+use crate::transmit::Transmitter;
 use crate::xdp::{
     Attachment, Counters, Mode, Program, Reading, Received, Settings, Socket, SocketOptions,
     Statistics, Turn, UtcOffset, XdpError, open_sockets,
@@ -474,6 +475,56 @@ fn a_shared_interface_keeps_its_traffic_and_gives_copies() {
             number += 1;
         });
         assert_eq!(drained, 40);
+        Ok(())
+    });
+}
+
+/// An RTP packet of some length that depends on its number.
+fn frame(number: u32) -> Vec<u8> {
+    let mut payload = rtp(7, number);
+    payload.resize(40 + (number as usize * 97) % 1_430, number as u8);
+    let (ip, udp) = ((28 + payload.len()) as u16, (8 + payload.len()) as u16);
+    let mut frame = vec![2, 0, 0, 0, 0, 7, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    frame.extend(ip.to_be_bytes());
+    frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 198, 51, 100, 1, 198, 51, 100, 7]);
+    frame.extend([20_007_u16, 30_007, udp, 0].map(u16::to_be_bytes).as_flattened());
+    frame.extend(payload);
+    frame
+}
+
+#[test]
+fn a_transmitter_sends_what_it_is_given_in_its_order() {
+    in_namespace(|own| {
+        let wire = Wire::new(own, "1500");
+        let mut capture = Capture::start(&Settings::default())?;
+        let mut next = 0;
+        for spread in [false, true] {
+            let dropped = wire.far.within(|| {
+                let mut transmitter = Transmitter::open("sender", spread).unwrap();
+                let way = transmitter.way();
+                assert_eq!(way.starts_with("packet socket"), spread, "{way}");
+                // The second batch is shorter: nothing of the first is left.
+                let batches = [next..next + 150, next + 150..next + 200];
+                let send = |numbers: Range<u32>| {
+                    for number in numbers {
+                        let frame = frame(number);
+                        transmitter.room().unwrap()[..frame.len()].copy_from_slice(&frame);
+                        transmitter.add(frame.len());
+                    }
+                    let dropped = transmitter.flush().unwrap();
+                    assert_eq!((transmitter.waiting(), transmitter.flush().unwrap()), (0, 0));
+                    dropped
+                };
+                batches.map(send).iter().sum::<u64>()
+            });
+            assert_eq!((dropped, wire.lost()), (0, 0));
+            capture.drain(&mut |_, packet| {
+                assert_eq!(packet.data, frame(next), "packet {next}");
+                next += 1;
+            });
+        }
+        assert_eq!(next, 400);
+        capture.assert_all_chunks_are_back();
         Ok(())
     });
 }

@@ -69,6 +69,10 @@ impl Vector {
 
     /// [`residual::write`](crate::flac::residual::write), of a whole block.
     pub(crate) fn write(self, block: &[i16], fixed: &Fixed, bits: &mut Bits<'_>) {
+        if self.wide {
+            // SAFETY: as above; `wide` says that `detect` found these features too.
+            return unsafe { wide::write(block, fixed, bits) };
+        }
         // SAFETY: as above.
         unsafe { flac::write(block, fixed, bits) }
     }

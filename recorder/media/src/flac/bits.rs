@@ -41,6 +41,19 @@ impl<'b> Bits<'b> {
         self.filled = filled % 64;
     }
 
+    /// The same for several in turn.
+    #[inline(always)]
+    pub(crate) fn put_all<const N: usize>(&mut self, values: [u64; N], lengths: [u64; N]) {
+        // What has no place in memory meanwhile is faster.
+        let (at, pending, filled) = (self.at, self.pending, self.filled);
+        let mut own = Bits { bytes: &mut *self.bytes, at, pending, filled };
+        for (value, length) in values.into_iter().zip(lengths) {
+            own.put_aligned(value, length as u32);
+        }
+        let Bits { at, pending, filled, .. } = own;
+        (self.at, self.pending, self.filled) = (at, pending, filled);
+    }
+
     /// Writes `length` zeros.
     pub(crate) fn put_zeros(&mut self, mut length: u32) {
         while length > 64 {

@@ -217,9 +217,7 @@ impl Codes {
         let aligned = _mm256_sllv_epi64(four, _mm256_sub_epi64(word, four_length));
         let aligned: [u64; 4] = transmute!(aligned);
         let lengths: [u64; 4] = transmute!(four_length);
-        for (value, length) in aligned.into_iter().zip(lengths) {
-            bits.put_aligned(value, length as u32);
-        }
+        bits.put_all(aligned, lengths);
         true
     }
 }

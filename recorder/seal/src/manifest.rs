@@ -88,16 +88,38 @@ impl File {
     /// `sealed` under the name with [`SEALED_SUFFIX`].
     #[must_use]
     pub fn new(plain_name: &str, media_type: &str, plain: &[u8], sealed: Option<&[u8]>) -> Self {
-        let plain_sha256 = sha256(plain);
+        let entry = Self::plain(plain_name, media_type, plain);
+        match sealed {
+            Some(sealed) => entry.sealed_as(sealed),
+            None => entry,
+        }
+    }
+
+    /// The entry of a file that is stored as it is.
+    #[must_use]
+    pub fn plain(name: &str, media_type: &str, content: &[u8]) -> Self {
+        let (size, sha256) = (content.len() as u64, sha256(content));
         Self {
-            name: format!("{plain_name}{}", if sealed.is_some() { SEALED_SUFFIX } else { "" }),
+            name: name.to_owned(),
             media_type: media_type.to_owned(),
-            size: sealed.unwrap_or(plain).len() as u64,
-            sha256: sealed.map_or(plain_sha256, sha256),
-            sealed: sealed.is_some(),
-            plain_name: plain_name.to_owned(),
-            plain_size: plain.len() as u64,
-            plain_sha256,
+            size,
+            sha256,
+            sealed: false,
+            plain_name: name.to_owned(),
+            plain_size: size,
+            plain_sha256: sha256,
+        }
+    }
+
+    /// The same file, stored as `sealed`.
+    #[must_use]
+    pub fn sealed_as(self, sealed: &[u8]) -> Self {
+        Self {
+            name: format!("{}{SEALED_SUFFIX}", self.plain_name),
+            size: sealed.len() as u64,
+            sha256: sha256(sealed),
+            sealed: true,
+            ..self
         }
     }
 }

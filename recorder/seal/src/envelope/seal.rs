@@ -5,7 +5,7 @@ use base::limits;
 use cms::enveloped_data::RecipientInfo;
 use zeroize::Zeroizing;
 
-use super::{CONTENT_KEY_BYTES, ContentKey, NONCE_BYTES, TAG_BYTES, cipher, layout};
+use super::{CONTENT_KEY_BYTES, ContentKey, NONCE_BYTES, cipher, layout};
 use crate::recipient::{Recipient, RecipientKey};
 use crate::{agreement, manifest, transport};
 
@@ -60,6 +60,14 @@ impl Sealer {
     /// # Errors
     /// If `plain` has more than [`limits::SEALED_FILE_BYTES_MAX`], or the library fails.
     pub fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.seal_in_place(plain.to_vec())
+    }
+
+    /// The same, in the memory of `plain`.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub fn seal_in_place(&self, plain: Vec<u8>) -> Result<Vec<u8>, SealError> {
         if plain.len() > limits::SEALED_FILE_BYTES_MAX {
             return Err(SealError::TooLarge(plain.len()));
         }
@@ -85,21 +93,21 @@ fn wrap(recipient: &Recipient, content_key: &ContentKey) -> Option<RecipientInfo
     }
 }
 
-/// Encrypts `plain` in its place in the output. `None` if a length does not fit, which the limit rules out.
+/// Encrypts `plain`, and makes room for what goes before it. `None` if a length does not fit, which the limit rules out.
 fn encrypt(
-    plain: &[u8],
+    plain: Vec<u8>,
     content_key: &ContentKey,
     nonce: &[u8; NONCE_BYTES],
     recipients: &[RecipientInfo],
 ) -> Option<Vec<u8>> {
     let head = layout::head(recipients, nonce, plain.len()).ok()?;
-    let tail_len = layout::tail(&[0; TAG_BYTES]).ok()?.len();
-    let mut out = Vec::with_capacity(head.len() + plain.len() + tail_len);
-    out.extend_from_slice(&head);
-    out.extend_from_slice(plain);
-    let place = out.get_mut(head.len()..)?;
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let tag = cipher(content_key)?.seal_in_place_separate_tag(nonce, Aad::empty(), place).ok()?;
-    out.extend_from_slice(&layout::tail(tag.as_ref().try_into().ok()?).ok()?);
-    Some(out)
+    let mut text = plain;
+    let tag =
+        cipher(content_key)?.seal_in_place_separate_tag(nonce, Aad::empty(), &mut text).ok()?;
+    let tail = layout::tail(tag.as_ref().try_into().ok()?).ok()?;
+    text.reserve_exact(head.len() + tail.len());
+    text.splice(0..0, head);
+    text.extend_from_slice(&tail);
+    Some(text)
 }

@@ -333,9 +333,10 @@ fn seal(
     media_type: &str,
     plain: Vec<u8>,
 ) -> Result<(manifest::File, Vec<u8>)> {
-    let sealed = sealer.map(|sealer| sealer.seal(&plain)).transpose()?;
-    let entry = manifest::File::new(name, media_type, &plain, sealed.as_deref());
-    Ok((entry, sealed.unwrap_or(plain)))
+    let entry = manifest::File::plain(name, media_type, &plain);
+    let Some(sealer) = sealer else { return Ok((entry, plain)) };
+    let sealed = sealer.seal_in_place(plain)?;
+    Ok((entry.sealed_as(&sealed), sealed))
 }
 
 /// Whether the earlier run saw less of the call than there may be: a fuller one then takes its place.

@@ -227,7 +227,9 @@ impl Storage {
     /// Whether an earlier run has made this recording, and there can be nothing to add: then it need not be made
     /// again. While anything is down, nobody knows.
     pub(crate) fn is_known(&self, id: RecordingId) -> bool {
-        if !self.standing.is_up() {
+        let folder = self.places.recordings.join(id.to_string());
+        // Most are new: the folder, which is asked in no time, says so.
+        if !self.standing.is_up() || !self.places.disk.exists(&folder).unwrap_or(false) {
             return false;
         }
         let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
@@ -236,10 +238,7 @@ impl Storage {
             *catalog = Catalog::open_existing_within(&self.places.catalog, patience).ok();
         }
         let known = catalog.as_ref().and_then(|catalog| catalog.get(id).ok());
-        drop(catalog);
-        let folder = self.places.recordings.join(id.to_string());
         known.is_some_and(|known| !was_cut_short(&known))
-            && self.places.disk.exists(&folder).unwrap_or(false)
     }
 
     /// Stores what has come, and ends the threads; but does not wait for ever for one that hangs.

@@ -115,6 +115,8 @@ pub const CHUNKS_MAX: usize = 131_072;
 /// The same for large ones; half of them are kept for signalling. They hold a flood of 50,000 messages a second
 /// until it is flushed.
 pub const LARGE_CHUNKS_MAX: usize = 512;
+/// Media chunks of a replay that are not finished: 1 GiB if all are used. Beyond, they are written to the disk.
+pub const HELD_CHUNKS_MAX: usize = 2 * CHUNKS_MAX;
 /// How old a chunk may grow before it is handed over to be written.
 pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 400;
 /// How long written chunks may wait until they are flushed to the disk together. Their buffers are kept that long:

@@ -115,8 +115,7 @@ impl Journal {
             .map_err(|source| JournalError::Memory { core, source })?;
         let writer = Writer::new(&options, flows, tail, pools, arena);
         let shared = Arc::clone(&self.shared);
-        let hold = options.hold && !options.live;
-        let held = hold.then(|| shared.hold(core, Held::new(handover.slabs.clone())));
+        let held = options.holds().then(|| shared.hold(core, Held::new(handover.slabs.clone())));
         let appender = Appender::new(shared, core, first, &options, (handover, held), now);
         Ok((writer, appender))
     }

@@ -6,8 +6,8 @@ use std::io;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
 
@@ -90,7 +90,8 @@ impl Region {
         let start = unsafe { self.mapping.start().add(offset) };
         let brand = next_brand();
         let (ready, given) = (AtomicU32::new(0), AtomicU32::new(0));
-        let slab = Arc::new(Slab { start, brand, count, ready, given, part });
+        let preparing = Mutex::default();
+        let slab = Arc::new(Slab { start, brand, count, ready, given, preparing, part });
         Ok((Arc::clone(&slab), Fresh { slab, next: 0 }))
     }
 }
@@ -164,6 +165,8 @@ pub struct Slab<const N: usize> {
     ready: AtomicU32,
     /// Blocks that were given out at least once.
     given: AtomicU32,
+    /// Held by who brings more pages into being.
+    preparing: Mutex<()>,
     part: Populated,
 }
 
@@ -228,8 +231,12 @@ impl<const N: usize> Slab<N> {
         Ok(true)
     }
 
-    /// Two threads may do the same step: then it is done twice, which changes nothing.
+    /// If another thread is at the same step, it is waited for: both at it would only be in each other's way.
     fn make_ready(&self, from: u32, step: u32) -> io::Result<()> {
+        let _preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.ready.load(Ordering::Acquire) > from {
+            return Ok(());
+        }
         let to = self.count.min(from.saturating_add(step));
         let begin = (from as usize * N) / PAGE_BYTES * PAGE_BYTES;
         let end = whole_pages(to as usize * N).min(self.part.bytes);

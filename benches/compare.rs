@@ -8,18 +8,15 @@
 #![expect(clippy::print_stdout, reason = "it prints figures")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use benches::child::cpu_seconds;
 use benches::machine;
 use benches::spread::Spread;
 use clap::Parser;
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-/// In `/proc/*/stat`, on every Linux (`USER_HZ`).
-const TICKS_PER_SECOND: f64 = 100.0;
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The first word with which this program is Spanreel itself.
 const REPLAY: &str = "replay";
 /// Name, program, arguments, what it does.
@@ -106,7 +103,12 @@ fn compare() -> Result<()> {
                 Some(folder) => tempfile::tempdir_in(folder)?,
                 None => tempfile::tempdir()?,
             };
-            match runner.run(&file, folder.path(), limit) {
+            match cpu_seconds(
+                &runner.program,
+                &runner.words(&file, folder.path()),
+                folder.path(),
+                limit,
+            ) {
                 Ok(seconds) => runner.spread.add(seconds),
                 Err(why) => runner.failed = Some(format!("{why:#}")),
             }
@@ -179,42 +181,10 @@ fn installed(program: &str) -> Option<PathBuf> {
 }
 
 impl Runner {
-    /// CPU seconds that it takes.
-    fn run(&self, file: &Path, out: &Path, limit: Duration) -> Result<f64> {
+    /// Its arguments for a file and a folder.
+    fn words(&self, file: &Path, out: &Path) -> Vec<String> {
         let (file, out) = (file.display().to_string(), out.display().to_string());
-        let words =
-            self.arguments.iter().map(|it| it.replace("{file}", &file).replace("{out}", &out));
-        let mut command = Command::new(&self.program);
-        command.args(words).current_dir(&out);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().with_context(|| self.program.display().to_string())?;
-        let used = used_at_end(&child, limit);
-        if used.is_err() {
-            child.kill()?;
-        }
-        let status = child.wait()?;
-        let used = used?;
-        if !status.success() {
-            bail!("it ended with {status}");
-        }
-        Ok(used)
+        let words = self.arguments.iter();
+        words.map(|it| it.replace("{file}", &file).replace("{out}", &out)).collect()
     }
-}
-
-/// CPU seconds of a process when it has ended, before its end is taken note of.
-#[expect(clippy::disallowed_methods, reason = "a program of its own: how long another one takes")]
-fn used_at_end(child: &Child, limit: Duration) -> Result<f64> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    let began = Instant::now();
-    while waitid(WaitId::Pid(Pid::from_child(child)), options)?.is_none() {
-        if began.elapsed() > limit {
-            bail!("it did not end within {} s", limit.as_secs());
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
-    // The name in parentheses may have spaces in it. User, system, and both of children that it waited for.
-    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(4);
-    let ticks: u64 = fields.filter_map(|it| it.parse::<u64>().ok()).sum();
-    Ok(ticks as f64 / TICKS_PER_SECOND)
 }

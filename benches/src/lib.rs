@@ -5,6 +5,7 @@
 //! run in alternation.
 #![forbid(unsafe_code)]
 
+pub mod child;
 pub mod cpu;
 pub mod machine;
 pub mod spread;

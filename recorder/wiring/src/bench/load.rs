@@ -55,7 +55,7 @@ const BEGINS_PER_SECOND: f64 = 400.0;
 const START_SPREAD_MIN: f64 = 3.0;
 
 /// The time within which so many calls begin.
-pub(super) fn start_spread(calls: u32) -> f64 {
+fn start_spread(calls: u32) -> f64 {
     (f64::from(calls) / BEGINS_PER_SECOND).max(START_SPREAD_MIN)
 }
 

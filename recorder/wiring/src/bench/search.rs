@@ -1,8 +1,9 @@
 //! `spanreel bench search`: the most calls at once of which nothing is lost, as RFC 2544 (26.1) finds throughput, and
 //! what happens beyond.
 //!
-//! The load is doubled until a trial fails, then halved in between until the two are near enough; the most must pass
-//! again with other calls. Then come loads above it. Time is bounded: what is not done in it is left out and said.
+//! The load is doubled until it fails, then halved in between until the two are near enough, all in short trials; the most
+//! must pass again in longer ones, with other calls. A load fails if it fails twice: one hiccup of the machine ends no
+//! search. Then come loads above it. Time is bounded: what is not done in it is left out and said.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::interrupt::Interrupt;
-use super::load::{start_spread, told};
+use super::load::told;
 use super::report::Report;
 use super::trial::{self, Trial, Workload};
 use super::{Output, busy, disk, is_root};
@@ -27,7 +28,7 @@ use crate::synth::Codecs;
                   Needs root, and a machine that does nothing else: it is loaded beyond what it carries.")]
 pub(crate) struct Search {
     /// Calls at once to begin with.
-    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     from: u32,
     /// Calls at once that are never exceeded.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -55,16 +56,24 @@ pub(crate) struct Search {
 const OVERLOADS: [u32; 3] = [110, 130, 150];
 /// Calls are all up for so long at least.
 const PLATEAU_SECONDS: f64 = 5.0;
+/// New calls a second, so that trials are short; but calls begin within three seconds at least.
+const BEGINS_PER_SECOND: f64 = 1_000.0;
+const START_SPREAD_MIN: f64 = 3.0;
+/// Longer trials that the most must pass, and by how much they are longer.
+const CONFIRMATIONS: u32 = 2;
+const LONGER: u32 = 2;
+/// How often a load may fail until it counts as failing.
+const FAILURES_MAX: u32 = 2;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Found {
-    /// The most calls at once of which nothing was lost, in two trials; 0 if none passed.
+    /// The most calls at once of which nothing was lost, in a short trial and in longer ones; 0 if none passed.
     pub(super) lossless_calls: u32,
     /// The least that failed.
     pub(super) failing_calls: Option<u32>,
-    /// What failed there.
+    /// What failed there, the last time.
     pub(super) failures: Vec<String>,
     /// Loads beyond the most.
     pub(super) overload: Vec<Beyond>,
@@ -100,10 +109,9 @@ pub(super) fn run(arguments: &Search) -> Result<Verdict> {
     let interrupt = Interrupt::new()?;
     let began = clock::instant();
     let deadline = began + Duration::from_secs(60 * arguments.minutes);
-    let measure = |calls, seed| {
+    let measure = |workload: &Workload| {
         let folder = trial::work_folder(arguments.output.data.as_deref())?;
-        let workload = arguments.workload(calls, seed);
-        trial::live(&workload, arguments.queues, folder.path(), &interrupt)
+        trial::live(workload, arguments.queues, folder.path(), &interrupt)
     };
     let mut steps = Steps::new(arguments, measure, deadline);
     steps.double()?;
@@ -120,9 +128,9 @@ pub(super) fn run(arguments: &Search) -> Result<Verdict> {
 }
 
 impl Search {
-    fn workload(&self, calls: u32, seed: u64) -> Workload {
-        let spread = start_spread(calls);
-        let seconds = self.seconds.max((spread + PLATEAU_SECONDS).ceil() as u32);
+    fn workload(&self, calls: u32, longer: u32, seed: u64) -> Workload {
+        let spread = (f64::from(calls) / BEGINS_PER_SECOND).max(START_SPREAD_MIN);
+        let seconds = self.seconds.max((spread + PLATEAU_SECONDS).ceil() as u32) * longer;
         Workload { calls, seconds, start_spread: spread, codec: self.codec, loss: 0.0, seed }
     }
 }
@@ -154,7 +162,7 @@ struct Steps<'a, M> {
     found: Found,
 }
 
-impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
+impl<'a, M: FnMut(&Workload) -> Result<Trial>> Steps<'a, M> {
     fn new(arguments: &'a Search, measure: M, deadline: Instant) -> Self {
         Self {
             arguments,
@@ -173,10 +181,10 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
         clock::instant() + self.longest * trials <= self.deadline
     }
 
-    /// Measures one load. True if it passed.
-    fn try_load(&mut self, calls: u32) -> Result<bool> {
+    /// Measures one load, so many times as long as is usual. True if it passed.
+    fn try_once(&mut self, calls: u32, longer: u32) -> Result<bool> {
         let (began, seed) = (clock::instant(), self.trials.len() as u64 + 1);
-        let trial = (self.measure)(calls, seed)?;
+        let trial = (self.measure)(&self.arguments.workload(calls, longer, seed))?;
         self.longest = self.longest.max(began.elapsed());
         let passed = trial.is_passed();
         let outcome = if passed { "passed".into() } else { trial.failures.join("; ") };
@@ -187,9 +195,19 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
         Ok(passed)
     }
 
+    /// The same, but what fails is measured again, with other calls.
+    fn try_load(&mut self, calls: u32, longer: u32) -> Result<bool> {
+        for _ in 0..FAILURES_MAX {
+            if self.try_once(calls, longer)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Measures one load between the bounds, or above the lower one, and moves a bound there.
     fn step(&mut self, calls: u32) -> Result<()> {
-        if self.try_load(calls)? {
+        if self.try_load(calls, 1)? {
             self.passed = self.passed.max(calls);
         } else {
             self.failed = Some(self.failed.map_or(calls, |failed| failed.min(calls)));
@@ -201,7 +219,7 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
         let most = self.arguments.most;
         let mut calls = self.arguments.from.min(most);
         while self.failed.is_none() && self.passed < most {
-            if !self.has_time_for(2) {
+            if !self.has_time_for(FAILURES_MAX) {
                 self.leave_out("larger loads than the largest that passed: no time");
                 return Ok(());
             }
@@ -211,12 +229,12 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
         Ok(())
     }
 
-    /// The most must pass twice; of one that does not, the bounds begin anew below it.
+    /// The most must pass again, and longer; of one that does not, the bounds begin anew below it.
     fn halve(&mut self) -> Result<()> {
-        let beyond = OVERLOADS.len() as u32 * 2;
+        let afterwards = CONFIRMATIONS * LONGER + OVERLOADS.len() as u32;
         loop {
             while let Some(calls) = self.middle() {
-                if !self.has_time_for(beyond + 2) {
+                if !self.has_time_for(afterwards + FAILURES_MAX) {
                     self.leave_out(
                         "loads between the most that passed and the least that failed: no time",
                     );
@@ -224,23 +242,32 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
                 }
                 self.step(calls)?;
             }
-            if self.passed == 0 || !self.has_time_for(2) {
+            if self.passed == 0 || self.is_confirmed()? {
                 break;
             }
             let again = self.passed;
-            if self.try_load(again)? {
-                break;
-            }
             self.failed = Some(again);
             let lower = self.trials.iter().filter(|it| it.is_passed() && it.workload.calls < again);
             self.passed = lower.map(|it| it.workload.calls).max().unwrap_or(0);
         }
         self.found.lossless_calls = self.passed;
         self.found.failing_calls = self.failed;
-        let failing = self.trials.iter().filter(|it| Some(it.workload.calls) == self.failed);
-        let failures = failing.flat_map(|it| it.failures.iter().cloned());
-        self.found.failures = failures.collect();
+        let failing = |it: &&Trial| Some(it.workload.calls) == self.failed && !it.is_passed();
+        let failing = self.trials.iter().rev().find(failing);
+        self.found.failures = failing.map(|it| it.failures.clone()).unwrap_or_default();
         Ok(())
+    }
+
+    /// Whether the most passes longer trials too, as many as there is time for.
+    fn is_confirmed(&mut self) -> Result<bool> {
+        for _ in 0..CONFIRMATIONS {
+            if !self.has_time_for(LONGER) {
+                self.leave_out("a longer trial of the most that passed: no time");
+            } else if !self.try_load(self.passed, LONGER)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Halfway between the bounds, unless they are near enough.
@@ -260,7 +287,7 @@ impl<'a, M: FnMut(u32, u64) -> Result<Trial>> Steps<'a, M> {
             } else if calls == 0 || !self.has_time_for(1) {
                 self.leave_out(&format!("the load of {percent} %: no time"));
             } else {
-                self.try_load(calls)?;
+                self.try_once(calls, 1)?;
                 self.found.overload.extend(self.trials.last().map(|it| Beyond::of(percent, it)));
             }
         }
@@ -330,12 +357,13 @@ mod tests {
     fn searched(from: u32, most: u32, carries: u32, stumbles_at: Option<u32>) -> (Found, Vec<u32>) {
         let arguments = search(from, most);
         let mut seen = Vec::new();
-        let measure = |calls: u32, seed| {
+        let measure = |workload: &Workload| {
+            let calls = workload.calls;
             let again = seen.contains(&calls);
             seen.push(calls);
             let fails = calls > carries || (stumbles_at == Some(calls) && again);
             let failures = if fails { vec!["it dropped".to_owned()] } else { Vec::new() };
-            Ok(Trial::made_up(arguments.workload(calls, seed), failures))
+            Ok(Trial::made_up(workload.clone(), failures))
         };
         let mut steps =
             Steps::new(&arguments, measure, clock::instant() + Duration::from_secs(3_600));
@@ -361,7 +389,8 @@ mod tests {
                 "{found:?}"
             );
             assert_eq!(found.failures, ["it dropped"]);
-            assert_eq!(seen.iter().filter(|it| **it == found.lossless_calls).count(), 2);
+            let times = |calls| seen.iter().filter(|it| **it == calls).count();
+            assert_eq!((times(found.lossless_calls), times(failing)), (3, 2), "{seen:?}");
             let beyond: Vec<_> = OVERLOADS.map(|it| found.lossless_calls * it / 100).to_vec();
             assert!(seen.ends_with(&beyond), "{seen:?}");
         }
@@ -379,7 +408,7 @@ mod tests {
     fn a_machine_that_carries_all_that_may_be_tried_has_no_failing_load() {
         let (found, seen) = searched(100, 1_000, 5_000, None);
         assert_eq!((found.lossless_calls, found.failing_calls), (1_000, None));
-        assert_eq!(seen, [100, 200, 400, 800, 1_000, 1_000], "never more than may be tried");
+        assert_eq!(seen, [100, 200, 400, 800, 1_000, 1_000, 1_000], "never more than may be tried");
         assert_eq!(found.left_out.len(), OVERLOADS.len());
     }
 }

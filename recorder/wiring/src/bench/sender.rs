@@ -15,7 +15,7 @@ use crate::synth::Timeline;
 /// Between two looks at the clock when nothing is due: what is due meanwhile goes out together.
 const NAP: Duration = Duration::from_millis(1);
 /// Frames that go out together at most: they are still in the CPU's cache when the kernel copies them.
-const TOGETHER_MAX: usize = 1_024;
+const TOGETHER_MAX: usize = 2_048;
 /// A frame that is sent so much later than due was not sent in real time: the sender was at its limit.
 const LATE_MAX: Duration = Duration::from_millis(250);
 
@@ -126,10 +126,9 @@ impl Line {
         due <= self.now
     }
 
+    /// Sleeps until a frame is due, and for a nap at least: to begin to send takes the kernel 20 us or more.
     fn wait_for(&mut self, due: Duration) {
-        while let Some(left) = due.checked_sub(self.began.elapsed()).filter(|it| !it.is_zero()) {
-            std::thread::sleep(left.max(NAP));
-        }
+        std::thread::sleep(due.saturating_sub(self.began.elapsed()).max(NAP));
         self.now = self.began.elapsed();
     }
 

@@ -21,7 +21,7 @@ use crate::data_dir::DataDir;
 use crate::synth::{self, Codecs, Options, Studio, Timeline, Truth};
 
 /// A recorder that has stored nothing new for so long stores nothing more.
-const STALLED_AFTER: Duration = Duration::from_secs(20);
+const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// How often recordings are counted: each time, all of them.
 const STORED_LOOK_EVERY: Duration = Duration::from_millis(100);

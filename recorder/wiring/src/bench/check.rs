@@ -152,7 +152,10 @@ impl Checked {
                 self.missing += 1;
             }
             Verdict::False(what) => {
-                tell(what);
+                // Before all others: it is what must never be.
+                let told = format!("call {} ({}): NOT RIGHT: {what}", truth.call, truth.call_id);
+                self.findings.insert(0, told);
+                self.findings.truncate(TOLD_MAX);
                 self.false_recordings += 1;
             }
         }

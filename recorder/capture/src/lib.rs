@@ -34,4 +34,4 @@ pub use file::FileSource;
 pub use frame::{Frame, LinkType, Poll, Source, Taker};
 pub use merge::Merged;
 pub use packet_socket::PacketSource;
-pub use prefetch::{prefetch, prefetch_bytes};
+pub use prefetch::{prefetch, prefetch_bytes, prefetch_to_write};

@@ -17,6 +17,17 @@ pub fn prefetch<T>(it: &T) {
 /// The same for all lines of `bytes`.
 #[inline(always)]
 pub fn prefetch_bytes(bytes: &[u8]) {
+    each_line(bytes, fetch);
+}
+
+/// The same for bytes that will be written: they come without another CPU keeping them, so that a store need not ask.
+#[inline(always)]
+pub fn prefetch_to_write(bytes: &[u8]) {
+    each_line(bytes, fetch_to_write);
+}
+
+#[inline(always)]
+fn each_line(bytes: &[u8], fetch: impl Fn(*const u8)) {
     bytes.chunks(LINE_BYTES).for_each(|line| fetch(line.as_ptr()));
     // The last line, where the first byte is not the first of its line.
     if let Some(last) = bytes.last() {
@@ -33,5 +44,18 @@ fn fetch(address: *const u8) {
 }
 
 #[inline(always)]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+fn fetch_to_write(address: *const u8) {
+    // SAFETY: as above. Processors that do not have it (Intel's before 2014) take it for no operation.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+}
+
+#[inline(always)]
 #[cfg(any(not(target_arch = "x86_64"), miri))]
 fn fetch(_: *const u8) {}
+
+#[inline(always)]
+#[cfg(any(not(target_arch = "x86_64"), miri))]
+fn fetch_to_write(_: *const u8) {}

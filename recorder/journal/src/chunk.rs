@@ -115,9 +115,9 @@ impl<const N: usize> OpenChunk<N> {
     #[inline]
     pub(crate) fn prefetch(&self, slab: &Slab<N>) {
         let bytes = slab.bytes(&self.block);
-        capture::prefetch_bytes(bytes.get(..1).unwrap_or_default());
+        capture::prefetch_to_write(bytes.get(..CHUNK_HEADER_BYTES).unwrap_or_default());
         let (start, end) = (self.used as usize, N.min(self.used as usize + ROOM_FETCHED_BYTES));
-        capture::prefetch_bytes(bytes.get(start..end).unwrap_or_default());
+        capture::prefetch_to_write(bytes.get(start..end).unwrap_or_default());
     }
 
     /// Nanoseconds since the chunk's first record; `None` if `time` is earlier, or too late for the field.

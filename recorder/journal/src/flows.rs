@@ -227,10 +227,12 @@ impl FlowTable {
     /// # Errors
     /// There is no memory.
     pub(crate) fn new(flows_max: usize, seed: u64) -> io::Result<Self> {
+        let mut slots = Vec::with_capacity(flows_max);
+        capture::memory::in_huge_pages(&mut slots);
         Ok(Self {
             index: Index::new(flows_max)?,
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
-            slots: Vec::with_capacity(flows_max),
+            slots,
             coming: Coming::default(),
             flows_max,
             free: NONE,

@@ -12,5 +12,6 @@ mod pages;
 mod region;
 mod shelf;
 
+pub use pages::in_huge_pages;
 pub use region::{Block, Cells, Fresh, Region, Slab};
 pub use shelf::{Kept, Shelf};

@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
 
-use super::pages::Pages;
+use super::pages::{HUGE_PAGE_BYTES, PAGE_BYTES, Pages};
 
-/// Every part of a region begins at a multiple of this.
-const PAGE_BYTES: usize = 4_096;
 /// How much memory is brought into being at a time: long enough to be rare, short enough (0.2 ms) not to be felt.
-const STEP_BYTES: usize = 2 * 1024 * 1024;
+const STEP_BYTES: usize = HUGE_PAGE_BYTES;
+/// After so many failures, huge pages are not asked for any more: to look for one, the kernel may move about what else is
+/// in memory.
+const FAILURES_MAX: u32 = 16;
 
 /// A piece of memory that is cut from its begin to its end; each part is given out once.
 #[derive(Debug)]
@@ -62,7 +63,8 @@ impl Region {
         let end = offset.checked_add(bytes).filter(|end| *end <= self.mapping.bytes());
         self.used = end.ok_or(io::ErrorKind::OutOfMemory)?;
         let (mapping, file) = (Arc::clone(&self.mapping), self.file.clone());
-        Ok((offset, Populated { mapping, file, offset, bytes }))
+        let failures = AtomicU32::new(0);
+        Ok((offset, Populated { mapping, file, offset, bytes, failures }))
     }
 
     /// The next part as `count` words of 8 bytes.
@@ -116,16 +118,39 @@ struct Populated {
     file: Option<Arc<File>>,
     offset: usize,
     bytes: usize,
+    /// How often there was no huge page.
+    failures: AtomicU32,
 }
 
 impl Populated {
+    /// Makes huge pages of what is there and what is not, up to `end`, beginning where nothing is in use. Chunks are all
+    /// over them, and each would be a page of its own to look up. That this is asked for is what a tmpfs without huge
+    /// pages of itself (`huge=never`, as `/dev/shm` is) needs.
+    fn collapse(&self, at: usize, end: usize) {
+        // What is before the first part is words that are written once in a while.
+        let is_first = at == 0 && self.offset < HUGE_PAGE_BYTES;
+        let begin = if is_first { 0 } else { self.offset + at }.next_multiple_of(HUGE_PAGE_BYTES);
+        let last = (self.offset + end).saturating_sub(HUGE_PAGE_BYTES);
+        for page in (begin..=last).step_by(HUGE_PAGE_BYTES) {
+            if self.file.is_none() || self.failures.load(Ordering::Relaxed) >= FAILURES_MAX {
+                return;
+            }
+            // One small page has to be there, for the kernel to have where to put it.
+            let made = self.bring(page, PAGE_BYTES).and_then(|()| self.mapping.collapse(page));
+            self.failures.fetch_add(u32::from(made.is_err()), Ordering::Relaxed);
+        }
+    }
+
     /// Brings `bytes` bytes at `at` into being.
     fn populate(&self, at: usize, bytes: usize) -> io::Result<()> {
-        let offset = self.offset + at;
+        self.bring(self.offset + at, bytes)
+    }
+
+    fn bring(&self, offset: usize, bytes: usize) -> io::Result<()> {
         if let Some(file) = &self.file {
             // Room first: on a full tmpfs this fails, and a touch would kill.
-            let (offset, bytes) = (offset as u64, bytes as u64);
-            rustix::fs::fallocate(file, FallocateFlags::empty(), offset, bytes)?;
+            let (from, bytes) = (offset as u64, bytes as u64);
+            rustix::fs::fallocate(file, FallocateFlags::empty(), from, bytes)?;
         }
         self.mapping.populate(offset, bytes)
     }
@@ -227,19 +252,29 @@ impl<const N: usize> Slab<N> {
         if unused >= step || ready >= self.count {
             return Ok(false);
         }
-        self.make_ready(ready, step)?;
+        let (begin, end, _) = self.next_step(ready);
+        self.part.collapse(begin, end);
+        self.make_ready(ready)?;
         Ok(true)
     }
 
+    /// The next step from a block on: its bytes, and the block after it. Steps end where huge pages do.
+    fn next_step(&self, from: u32) -> (usize, usize, u32) {
+        let begin = from as usize * N;
+        let end = (self.part.offset + begin + STEP_BYTES) / STEP_BYTES * STEP_BYTES;
+        let blocks = u32::try_from((end - self.part.offset) / N).unwrap_or(self.count);
+        let to = self.count.min(blocks.max(from.saturating_add(1)));
+        let end = whole_pages(to as usize * N).min(self.part.bytes);
+        (begin / PAGE_BYTES * PAGE_BYTES, end, to)
+    }
+
     /// If another thread is at the same step, it is waited for: both at it would only be in each other's way.
-    fn make_ready(&self, from: u32, step: u32) -> io::Result<()> {
+    fn make_ready(&self, from: u32) -> io::Result<()> {
         let _preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.ready.load(Ordering::Acquire) > from {
             return Ok(());
         }
-        let to = self.count.min(from.saturating_add(step));
-        let begin = (from as usize * N) / PAGE_BYTES * PAGE_BYTES;
-        let end = whole_pages(to as usize * N).min(self.part.bytes);
+        let (begin, end, to) = self.next_step(from);
         self.part.populate(begin, end - begin)?;
         self.ready.fetch_max(to, Ordering::AcqRel);
         Ok(())
@@ -269,7 +304,7 @@ impl<const N: usize> Fresh<N> {
             return None;
         }
         if self.next >= slab.ready.load(Ordering::Acquire) {
-            slab.make_ready(self.next, (STEP_BYTES / N).max(1) as u32).ok()?;
+            slab.make_ready(self.next).ok()?;
         }
         let block = Block { index: self.next, brand: slab.brand };
         self.next += 1;
@@ -286,6 +321,7 @@ impl<const N: usize> Fresh<N> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shelf;
     use super::*;
 
     #[test]
@@ -324,6 +360,37 @@ mod tests {
             assert_eq!(slab.bytes(&block)[4_095], 0);
         }
         assert!(!slab.prepare().unwrap(), "there is no more");
+    }
+
+    /// Where the kernel has no huge pages, the same with small ones.
+    #[test]
+    fn what_is_in_huge_pages_outlives_its_process() {
+        const BLOCKS: u32 = 1_200;
+        let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let shelf = Shelf::folder(&scratch.path().join("shelf")).unwrap();
+        let mut region = shelf.make("blocks", (BLOCKS as usize + 1) * PAGE_BYTES).unwrap();
+        let cells = region.cells(1).unwrap();
+        cells[0].store(7, Ordering::Relaxed);
+        let (slab, mut fresh) = region.slab::<PAGE_BYTES>(BLOCKS).unwrap();
+        for number in 0..BLOCKS {
+            // Some steps are prepared ahead, others come when they are needed.
+            if number % 700 == 0 {
+                assert!(slab.prepare().unwrap());
+            }
+            let mut block = fresh.take().unwrap();
+            assert_eq!(slab.bytes(&block), &[0; PAGE_BYTES]);
+            slab.bytes_mut(&mut block).fill(number as u8);
+        }
+        assert_eq!(fresh.take(), None);
+        assert_eq!(cells[0].load(Ordering::Relaxed), 7);
+        drop((cells, slab, fresh, region));
+        let kept = shelf.kept("blocks").unwrap();
+        let mut bytes = vec![0; PAGE_BYTES];
+        for number in 0..BLOCKS {
+            let at = (u64::from(number) + 1) * PAGE_BYTES as u64;
+            assert_eq!(kept.read_at(&mut bytes, at).unwrap(), PAGE_BYTES);
+            assert!(bytes.iter().all(|byte| *byte == number as u8), "block {number}");
+        }
     }
 
     #[test]

@@ -215,10 +215,9 @@ fn compare(call: u32, truth: &SideTruth, channel: &[i16], studio: &Studio) -> Si
         at.checked_sub(index as usize * PACKET_SAMPLES)
     };
     let arrived = (0..truth.sent).filter(|index| truth.lost.binary_search(index).is_err());
-    // In an overload the first ones may be missing.
+    // In an overload the first ones may be missing; and then the channel may begin with the first one that is there.
     let Some(place) = arrived.clone().take(100).find_map(find) else {
-        let is_foreign = channel.iter().any(|sample| *sample != 0);
-        let missing = arrived.count() as u64;
+        let (missing, is_foreign) = one_by_one(arrived.map(packet), channel);
         return SideFound { place: None, missing, is_foreign, is_moved: false };
     };
     let (before, rest) = channel.split_at(place);
@@ -316,6 +315,11 @@ mod tests {
                 assert_eq!(judged(&silenced(77)).place, Some(77));
                 let last = as_said.len() - 33 - PACKET_SAMPLES;
                 assert_eq!(judged(&silenced(last)), SideFound { missing: 1, ..exact });
+                // The first ones, and the silence in their place.
+                let begun_late = judged(&as_said[77 + 10 * PACKET_SAMPLES..]);
+                let lost = &truth.sides[side].lost;
+                let arrived = 10 - lost.iter().filter(|index| **index < 10).count() as u64;
+                assert_eq!((begun_late.missing, begun_late.is_foreign), (arrived, false));
                 let mut late = as_said.clone();
                 let at = 77 + 20 * PACKET_SAMPLES;
                 late.splice(at..at, [0; 1_234]);

@@ -156,7 +156,7 @@ struct Steps<'a, M> {
     /// The most that passed, and the least that failed.
     passed: u32,
     failed: Option<u32>,
-    /// How long the longest trial took.
+    /// How long the longest trial took; of one that is so many times as long as is usual, that part.
     longest: Duration,
     trials: Vec<Trial>,
     found: Found,
@@ -185,7 +185,7 @@ impl<'a, M: FnMut(&Workload) -> Result<Trial>> Steps<'a, M> {
     fn try_once(&mut self, calls: u32, longer: u32) -> Result<bool> {
         let (began, seed) = (clock::instant(), self.trials.len() as u64 + 1);
         let trial = (self.measure)(&self.arguments.workload(calls, longer, seed))?;
-        self.longest = self.longest.max(began.elapsed());
+        self.longest = self.longest.max(began.elapsed() / longer);
         let passed = trial.is_passed();
         let outcome = if passed { "passed".into() } else { trial.failures.join("; ") };
         if std::io::stderr().is_terminal() {
@@ -231,7 +231,8 @@ impl<'a, M: FnMut(&Workload) -> Result<Trial>> Steps<'a, M> {
 
     /// The most must pass again, and longer; of one that does not, the bounds begin anew below it.
     fn halve(&mut self) -> Result<()> {
-        let afterwards = CONFIRMATIONS * LONGER + OVERLOADS.len() as u32;
+        // Loads beyond are left out before the most is known less well.
+        let afterwards = CONFIRMATIONS * LONGER;
         loop {
             while let Some(calls) = self.middle() {
                 if !self.has_time_for(afterwards + FAILURES_MAX) {

@@ -110,13 +110,13 @@ pub const STREAMS_PER_FLOW_MAX: usize = 256;
 pub const CHUNK_BYTES: usize = 4 * 1024;
 /// A journal chunk's buffer for what is larger: signalling, and media datagrams of up to 64 KiB.
 pub const LARGE_CHUNK_BYTES: usize = 72 * 1024;
-/// Media chunks per capture core, open (one a stream) or waiting for the disk: 512 MiB if all are used.
-pub const CHUNKS_MAX: usize = 131_072;
+/// Media chunks per capture core, open (one a stream) or waiting for the disk: 1 GiB if all are used. Of 10,000 calls of
+/// G.711 that is 4 s in which a disk takes nothing.
+/// A replay holds so many that are not finished; beyond, they are written to the disk.
+pub const CHUNKS_MAX: usize = 262_144;
 /// The same for large ones; half of them are kept for signalling. They hold a flood of 50,000 messages a second
 /// until it is flushed.
 pub const LARGE_CHUNKS_MAX: usize = 512;
-/// Media chunks of a replay that are not finished: 1 GiB if all are used. Beyond, they are written to the disk.
-pub const HELD_CHUNKS_MAX: usize = 2 * CHUNKS_MAX;
 /// How old a chunk may grow before it is handed over to be written.
 pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 400;
 /// How long written chunks may wait until they are flushed to the disk together. Their buffers are kept that long:

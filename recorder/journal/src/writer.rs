@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use base::limits::{
-    CHUNK_AGE_MILLISECONDS_MAX, CHUNK_BYTES, CHUNKS_MAX, FLOWS_MAX, HELD_CHUNKS_MAX,
-    LARGE_CHUNK_BYTES, LARGE_CHUNKS_MAX, SEGMENT_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
+    CHUNK_AGE_MILLISECONDS_MAX, CHUNK_BYTES, CHUNKS_MAX, FLOWS_MAX, LARGE_CHUNK_BYTES,
+    LARGE_CHUNKS_MAX, SEGMENT_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
 };
 use base::{FlowKey, MediaPacket, Timestamp, Transport};
 
@@ -28,7 +28,7 @@ const CHUNK_AGE_MAX: Duration = Duration::from_millis(CHUNK_AGE_MILLISECONDS_MAX
 pub struct WriterOptions {
     /// Flows at once, 1 to [`FLOWS_MAX`].
     pub flows_max: usize,
-    /// Buffers of [`CHUNK_BYTES`] for media, 1 to [`CHUNKS_MAX`] ([`HELD_CHUNKS_MAX`] if they are held): one per flow that receives packets, and those on
+    /// Buffers of [`CHUNK_BYTES`] for media, 1 to [`CHUNKS_MAX`]: one per flow that receives packets, and those on
     /// their way to the disk. Memory is taken when they are first used.
     pub chunks_max: usize,
     /// Buffers of [`LARGE_CHUNK_BYTES`] for signalling and large datagrams, 2 to [`LARGE_CHUNKS_MAX`]; half of
@@ -68,10 +68,9 @@ impl WriterOptions {
     /// The options with every value in its range.
     pub(crate) fn in_range(&self) -> Self {
         let segment_bytes_min = (SEGMENT_HEADER_BYTES + LARGE_CHUNK_BYTES) as u64;
-        let chunks_max = if self.holds() { HELD_CHUNKS_MAX } else { CHUNKS_MAX };
         Self {
             flows_max: self.flows_max.clamp(1, FLOWS_MAX),
-            chunks_max: self.chunks_max.clamp(1, chunks_max),
+            chunks_max: self.chunks_max.clamp(1, CHUNKS_MAX),
             large_chunks_max: self.large_chunks_max.clamp(2, LARGE_CHUNKS_MAX),
             segment_bytes_max: self.segment_bytes_max.clamp(segment_bytes_min, SEGMENT_BYTES_MAX),
             live: self.live,

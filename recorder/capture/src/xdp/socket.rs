@@ -23,7 +23,7 @@ use crate::{Frame, LinkType};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketOptions {
     /// Places in the receive and in the fill ring of each queue: a power of two from 4,096 to 65,536. It
-    /// bounds how long a worker may be away: 16,384 are 5 ms at 3 million packets a second.
+    /// bounds how long a worker may be away: 32,768 are 10 ms at 3 million packets a second.
     pub ring_size: u32,
     /// Bytes of a chunk: 2,048 or 4,096. A frame has 256 less; larger frames come in several.
     pub chunk_bytes: u32,
@@ -40,7 +40,7 @@ pub struct SocketOptions {
 impl Default for SocketOptions {
     fn default() -> Self {
         Self {
-            ring_size: 16_384,
+            ring_size: 32_768,
             chunk_bytes: 2_048,
             zero_copy: true,
             multi_buffer: true,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use base::Outcome;
 use base::ledger::Note;
-use base::limits::{CHUNK_BYTES, HELD_CHUNKS_MAX};
+use base::limits::{CHUNK_BYTES, CHUNKS_MAX};
 use capture::pace::Pacer;
 use journal::{Journal, JournalKey, SourceId, WriterOptions};
 use media::{Layout, Params};
@@ -111,7 +111,7 @@ fn conductor(
 /// What is not finished yet stays in memory, a quarter of what is free at most.
 fn writer_options(memory_available_bytes: u64) -> WriterOptions {
     let chunks = usize::try_from(memory_available_bytes / 4).unwrap_or(usize::MAX) / CHUNK_BYTES;
-    let chunks_max = chunks.clamp(CHUNKS_MIN, HELD_CHUNKS_MAX);
+    let chunks_max = chunks.clamp(CHUNKS_MIN, CHUNKS_MAX);
     WriterOptions { chunks_max, live: false, hold: true, ..WriterOptions::default() }
 }
 

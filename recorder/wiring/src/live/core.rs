@@ -21,7 +21,7 @@ use crate::worker::{Seen, Surroundings, Worker};
 const ORDERS_PER_TURN: usize = 64;
 /// How often old chunks are sealed and counts shown.
 const TICK: Duration = Duration::from_millis(100);
-/// How long it sleeps when nothing came, at first and at most. A ring of 16,384 places fills in 5 ms.
+/// How long it sleeps when nothing came, at first and at most. A ring of 32,768 places fills in 10 ms at 3 million a second.
 const NAP_MIN: Duration = Duration::from_micros(100);
 const NAP_MAX: Duration = Duration::from_micros(500);
 /// Frames that do not come out of a stopped source within this are not waited for.

@@ -252,8 +252,8 @@ mod tests {
         let flush = |max_ms| Latency { max_ms, ..Latency::default() };
         let fast = carried(3.9e9, flush(10.0), 1);
         assert_eq!(fast, 100_000);
-        let slow = carried(3.9e9, flush(1_000.0), 1);
+        let slow = carried(3.9e9, flush(2_000.0), 1);
         assert!(slow < fast / 5, "{slow}");
-        assert_eq!(carried(3.9e9, flush(1_000.0), 2) / 2, slow);
+        assert_eq!(carried(3.9e9, flush(2_000.0), 2) / 2, slow);
     }
 }

@@ -17,6 +17,8 @@ use crate::clock;
 
 /// How it is started for calls over a wire.
 pub(super) const RUN: [&str; 3] = ["run", "--interface", SPAN];
+/// The stage of its capture threads.
+const CAPTURE: &str = "capture";
 /// How long it may take to begin, and to end.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked at.
@@ -29,13 +31,18 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts `spanreel run` in the calling thread's network namespace, and waits until it records.
+    /// Starts `spanreel run` in the calling thread's network namespace, and waits until it records and its capture
+    /// threads run: then what it has for itself, whatever comes, is there.
     pub(super) fn run(folder: &Path, data: &Path, interrupt: &Interrupt) -> Result<Self> {
         let mut command = Command::new(program()?);
         command.args(RUN).args(["--json", "--end-with-parent", "--data"]).arg(data);
         let recorder = Self::start(&mut command, folder)?;
         let began = clock::instant();
-        while !recorder.log().contains("spanreel: recording") {
+        let is_there = || {
+            recorder.log().contains("spanreel: recording")
+                && recorder.process().stages().contains_key(CAPTURE)
+        };
+        while !is_there() {
             interrupt.check()?;
             if recorder.has_ended()? || began.elapsed() > PATIENCE {
                 bail!("spanreel run did not begin to record: {}", recorder.log());

@@ -110,6 +110,7 @@ pub(crate) fn run(config: &Config, reread: &dyn Fn() -> Result<Config>) -> Resul
     let wishes = Wishes::new()?;
     place.clocks().look();
     let (port, taps) = Port::open(config)?;
+    crate::output::say(format_args!("spanreel: recording {}: {}", port.name, port.way));
     // Without a window, calls are recorded all the same.
     if let Err(error) = window::start_pages(config) {
         tracing::error!("{error:#}");
@@ -247,10 +248,6 @@ impl<'a> Run<'a> {
         mut wishes: Wishes,
         reread: &dyn Fn() -> Result<Config>,
     ) -> Result<Outcome> {
-        crate::output::say(format_args!(
-            "spanreel: recording {}: {}",
-            self.port.name, self.port.way
-        ));
         self.notify.tell("READY=1");
         loop {
             let busy = self.turn();

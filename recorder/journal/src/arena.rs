@@ -91,6 +91,13 @@ pub(crate) fn arena_name(core: u8, run: u32) -> String {
     format!("{core:03}-{run:010}.arena")
 }
 
+/// The core and the run of an arena by its file name.
+pub(crate) fn named(name: &str) -> Option<(u8, u32)> {
+    let (core, run) = name.strip_suffix(".arena")?.split_once('-')?;
+    let (core, run) = (core.parse().ok()?, run.parse().ok()?);
+    (arena_name(core, run) == name).then_some((core, run))
+}
+
 /// The live side: the words, and one count of its own.
 pub(crate) struct Arena {
     cells: Cells,
@@ -182,5 +189,16 @@ mod tests {
             assert_eq!(ArenaHeader::decode(&wrong), None, "byte {byte}");
         }
         assert_eq!(header.bytes(), 4_096 + 5 * 4_096 + 2 * 72 * 1_024);
+    }
+
+    #[test]
+    fn a_name_tells_core_and_run() {
+        assert_eq!(arena_name(3, 17), "003-0000000017.arena");
+        assert_eq!(named("003-0000000017.arena"), Some((3, 17)));
+        for other in
+            ["3-17.arena", "003-0000000017.journal", "300-0000000017.arena", "+03-0000000017.arena"]
+        {
+            assert_eq!(named(other), None, "{other}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use base::Timestamp;
 use base::disk::{FolderLock, create_folders};
 
 use crate::appender::Appender;
-use crate::arena::{Arena, ArenaHeader};
+use crate::arena::{Arena, ArenaHeader, named};
 use crate::error::{Damage, DamageKind, JournalError, io_error};
 use crate::flows::FlowTable;
 use crate::format::SourceId;
@@ -262,6 +262,10 @@ fn next_numbers(places: &Places, found: &Found) -> Result<BTreeMap<u8, u32>, Jou
     for (shelf, name) in
         places.arena.iter().flat_map(|shelf| found.arenas.iter().map(move |name| (shelf, name)))
     {
+        // Of a run that was killed before its header was there, the name is taken all the same.
+        if let Some((core, run)) = named(name).filter(|(_, run)| *run < SEGMENT_NUMBER_MAX) {
+            raise(core, run + 1);
+        }
         let path = shelf.path(name);
         let failed = |error| io_error("read what a killed run left in", &path, ADVICE, error);
         if let Some(left) = Leftover::open(shelf.kept(name).map_err(failed)?).map_err(failed)?

@@ -90,6 +90,16 @@ impl Outages {
         all.push_back(outage);
     }
 
+    /// One that is known as a whole, unless it is known already.
+    pub(crate) fn add_unknown(&self, outage: Outage) {
+        let is_it = |known: &Outage| {
+            known.kind == outage.kind && known.from < outage.until && known.until > outage.from
+        };
+        if !self.lock().iter().any(is_it) {
+            self.add(outage);
+        }
+    }
+
     /// The one that lasts is over.
     pub(crate) fn end(&self, until: Timestamp) {
         let mut all = self.lock();

@@ -3,6 +3,8 @@
 //! A capture file's leftovers are finished for good ([`run`]). A live run takes up where the killed one was: it tells
 //! its engine what that saw ([`Past::replay`]), then what it sees itself.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use base::{Endpoint, Timestamp};
 use dialog::{EndReason, SipInput};
@@ -43,6 +45,37 @@ impl Past {
     /// The last thing that was seen, as far as it is told.
     pub(crate) fn last(&self) -> Timestamp {
         self.last
+    }
+
+    /// When nothing was seen between two of the earlier runs: from the last packet of one to the begin of the next. One
+    /// that was killed at once has not told of it.
+    pub(crate) fn interruptions(&self) -> Vec<(Timestamp, Timestamp)> {
+        let flows = || self.recovered.flows.iter().map(|it| ((it.core, it.run), &it.summary));
+        let segments = self.recovered.segments.iter().map(|it| &it.header);
+        let created = segments.map(|it| ((it.core, it.run), it.created));
+        let mut begins: BTreeMap<(u8, u32), Timestamp> = BTreeMap::new();
+        for (run, time) in created.chain(flows().map(|(run, summary)| (run, summary.opened))) {
+            let begin = begins.entry(run).or_insert(time);
+            *begin = time.min(*begin);
+        }
+        let mut each: Vec<_> = begins
+            .iter()
+            .filter_map(|(&(core, run), begin)| {
+                let earlier = flows().filter(|((of, number), _)| *of == core && *number < run);
+                let last = earlier.map(|(_, summary)| summary.last).max()?;
+                (last < *begin).then_some((last, *begin))
+            })
+            .collect();
+        each.sort_unstable();
+        // What several cores saw of one interruption is as short as the shortest of it.
+        let mut found: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (from, until) in each {
+            match found.last_mut().filter(|known| from < known.1) {
+                Some(known) => *known = (from, until.min(known.1)),
+                None => found.push((from, until)),
+            }
+        }
+        found
     }
 
     /// Tells the engine everything in the order of time. `between` is called now and then, to see to what must not
@@ -176,4 +209,45 @@ impl Cores for NoCores {
     fn release(&mut self, _: FlowRef, _: Timestamp) {}
 
     fn forget(&mut self, _: FlowRef) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base::FlowKey;
+    use journal::FlowSummary;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(1_700_000_000_000_000_000).plus(Duration::from_secs(seconds))
+    }
+
+    fn flow(core: u8, run: u32, opened: u64, last: u64) -> RecoveredFlow {
+        let (opened, last) = (at(opened), at(last));
+        let (key, rtp, end) = (FlowKey::default(), None, None);
+        let summary = FlowSummary { key, opened, last, packets: 1, bytes: 1, rtp, end };
+        RecoveredFlow { core, run, summary }
+    }
+
+    #[test]
+    fn what_lies_between_two_runs_is_an_interruption() {
+        let interruptions = |flows| {
+            let mut recovered = Recovered::default();
+            recovered.flows = flows;
+            Past::new(recovered).interruptions()
+        };
+        let one_run = vec![flow(0, 0, 0, 9), flow(1, 0, 1, 5), flow(0, 0, 12, 13)];
+        assert_eq!(interruptions(one_run), []);
+        // Two cores of three runs; core 1 saw nothing for longer, and of the third run nothing at all.
+        let runs = vec![
+            flow(0, 0, 0, 9),
+            flow(1, 0, 0, 8),
+            flow(0, 4, 11, 15),
+            flow(1, 2, 13, 14),
+            flow(0, 7, 20, 30),
+        ];
+        assert_eq!(interruptions(runs), [(at(9), at(11)), (at(15), at(20))]);
+    }
 }

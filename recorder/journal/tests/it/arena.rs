@@ -189,19 +189,33 @@ fn open_sealed_and_written_chunks_come_back_together() {
     assert_eq!(journal.recover().unwrap().flows.len(), usize::from(FLOWS), "the new run is apart");
 }
 
+/// A run that takes seven packets and is killed.
+fn run_shortly(scratch: &TempDir) {
+    let journal = open(scratch.path());
+    let (mut writer, _appender) = journal.core(0, &options(), Timestamp::ZERO).unwrap();
+    for number in 0..7 {
+        let flow = (number % u64::from(FLOWS)) as u16;
+        let datagram = datagram(flow, number, length(number));
+        writer.media(&key(flow), packet(&datagram)).unwrap();
+    }
+}
+
 #[test]
 fn a_run_that_was_killed_twice_loses_nothing_of_either() {
     let scratch = left_by_a_run();
-    {
-        // The next run takes packets and is killed before the recovery ran.
-        let journal = open(scratch.path());
-        let (mut writer, _appender) = journal.core(0, &options(), Timestamp::ZERO).unwrap();
-        for number in 0..7 {
-            let flow = (number % u64::from(FLOWS)) as u16;
-            let datagram = datagram(flow, number, length(number));
-            writer.media(&key(flow), packet(&datagram)).unwrap();
-        }
-    }
+    // The next run takes packets and is killed before the recovery ran.
+    run_shortly(&scratch);
+    assert_eq!(recover(scratch.path()), 1_201 + 7);
+}
+
+#[test]
+fn a_run_that_was_killed_while_it_began_keeps_no_other_from_beginning() {
+    let scratch = left_by_a_run();
+    drop(open(scratch.path()).core(0, &options(), Timestamp::ZERO).unwrap());
+    let shelf = places(scratch.path()).arena.unwrap();
+    let latest = shelf.names().unwrap().pop().unwrap();
+    std::fs::write(shelf.path(&latest), b"").unwrap();
+    run_shortly(&scratch);
     assert_eq!(recover(scratch.path()), 1_201 + 7);
 }
 

@@ -137,6 +137,9 @@ impl Exchange {
             self.conductor.engine.restart_clock(began_at);
             return false;
         }
+        for (from, until) in self.past.interruptions() {
+            outages.add_unknown(Outage { kind: Kind::Restart, from, until });
+        }
         outages.add(Outage { kind: Kind::Restart, from: last, until: began_at });
         self.conductor.engine.unseen(last, began_at);
         self.obey();

@@ -1,5 +1,6 @@
 //! A recorder that is killed in mid-call and started again makes one recording of each call, with a gap.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -67,8 +68,8 @@ fn assert_whole_but_for(gaps: &[&Gap], recording: &Recording, recorded: &[i16], 
     assert_eq!(without_silence_after(&recorded[at..]), &sent[known..], "after the gaps");
 }
 
-/// Every call has one recording, which is what was sent but for `restarts` gaps on each side.
-fn assert_one_recording_each(rig: &Rig, restarts: usize) {
+/// Every call has one recording, which is what was sent but for so many gaps on each side.
+fn assert_one_recording_each(rig: &Rig, restarts: RangeInclusive<usize>) {
     let (data, whole) = (rig.data(), rig.path("whole"));
     let recordings = list(&data);
     let mut calls: Vec<_> = recordings.iter().filter_map(|it| it.call_id.clone()).collect();
@@ -89,7 +90,8 @@ fn assert_one_recording_each(rig: &Rig, restarts: usize) {
         for (index, side) in [base::Side::Caller, base::Side::Callee].into_iter().enumerate() {
             let gaps: Vec<_> = recording.gaps.iter().filter(|gap| gap.side == side).collect();
             let restart = gaps.iter().filter(|gap| gap.reason == "restart");
-            assert_eq!((restart.count(), gaps.len()), (restarts, restarts), "{gaps:?}");
+            assert_eq!(restart.count(), gaps.len(), "{gaps:?}");
+            assert!(restarts.contains(&gaps.len()), "{gaps:?}");
             assert_whole_but_for(&gaps, recording, &recorded[index], &sent[index]);
         }
     }
@@ -97,7 +99,7 @@ fn assert_one_recording_each(rig: &Rig, restarts: usize) {
 
 /// Kills the recorder in mid-call, each time after so many milliseconds, and starts it again a second later.
 #[expect(clippy::disallowed_methods, reason = "calls go on meanwhile")]
-fn killed_after(mode: &'static str, milliseconds: &'static [u64], gaps: usize) {
+fn killed_after(mode: &'static str, milliseconds: &'static [u64], gaps: RangeInclusive<usize>) {
     with_wire(move || {
         let rig = Rig::new(4, 14);
         let mut recorder = rig.start(&["--mode", mode]);
@@ -124,20 +126,21 @@ fn killed_after(mode: &'static str, milliseconds: &'static [u64], gaps: usize) {
 
 #[test]
 fn killed_in_mid_call_by_packet_socket() {
-    killed_after("packet", &[5_000], 1);
+    killed_after("packet", &[5_000], 1..=1);
 }
 
 #[test]
 fn killed_in_mid_call_by_xdp() {
-    killed_after("xdp", &[5_000], 1);
+    killed_after("xdp", &[5_000], 1..=1);
 }
 
 #[test]
 fn killed_again_while_it_takes_up_where_it_was() {
-    killed_after("packet", &[4_000, 10], 1);
+    // Something may have come in between.
+    killed_after("packet", &[4_000, 0], 1..=2);
 }
 
 #[test]
 fn killed_twice_in_one_call() {
-    killed_after("packet", &[4_000, 3_000], 2);
+    killed_after("packet", &[4_000, 3_000], 2..=2);
 }

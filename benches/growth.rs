@@ -1,7 +1,7 @@
 //! What a packet costs in user space, from the ring to the journal's chunk, by how many streams come at once:
 //! nanoseconds of CPU time of the thread that takes frames.
 //!
-//! Needs no root: the frames lie in memory as those of an AF_XDP socket do (16,384 of 2 KiB), and are taken as it gives
+//! Needs no root: the frames lie in memory as those of an AF_XDP socket do (32,768 of 2 KiB), and are taken as it gives
 //! them, each shown some frames before its turn. What writes them there is not counted, nor is the thread that encrypts
 //! and writes the journal (to tmpfs). Every stream sends 20 ms of G.711 each 20 ms, one after the other in an order of
 //! its own; they began within 400 ms, so that their chunks grow full at different times.
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use base::{Endpoint, Outcome, Timestamp};
+use benches::alone::Alone;
 use benches::cpu::{self, of_this_thread};
 use benches::machine;
 use benches::spread::Spread;
@@ -24,14 +25,14 @@ use capture::{Frame, LinkType};
 use clap::Parser;
 use journal::{Appender, Journal, JournalKey, Places, SourceId, WriterOptions};
 use tempfile::TempDir;
-use wiring::worker::{Seen, Surroundings, Worker};
+use wiring::worker::Worker;
 
 /// Ethernet, IPv4, UDP, RTP, 20 ms of G.711.
 const FRAME_BYTES: usize = 214;
 /// A frame's place.
 const STRIDE_BYTES: usize = 2_048;
 /// Places.
-const FRAMES: usize = 16_384;
+const FRAMES: usize = 32_768;
 /// Frames taken at once.
 const BATCH: usize = 1_024;
 /// Where an AF_XDP socket begins to fetch a frame.
@@ -259,20 +260,6 @@ fn frame(stream: u32, number: u64) -> [u8; FRAME_BYTES] {
         0x80, 0, n0, n1, 0, 0, 0, 160, 0x12, s1, s2, s3, // RTP
     ]);
     frame
-}
-
-/// Nobody listens to what the core sees, and nobody waits.
-struct Alone;
-
-impl Surroundings for Alone {
-    #[inline]
-    fn seen(&mut self, _: Seen<'_>) -> bool {
-        true
-    }
-
-    fn wait_for_journal(&mut self) -> bool {
-        false
-    }
 }
 
 /// The thread that writes a core's journal.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use base::ledger::Class;
 use base::{Outcome, Timestamp};
+use benches::alone::Alone;
 use benches::cpu;
 use capture::Frame;
 use journal::{Appender, Journal, JournalKey, SourceId, WriterOptions};
 use tempfile::TempDir;
-use wiring::worker::{Seen, Surroundings, Worker};
+use wiring::worker::Worker;
 
 use crate::JOURNAL_CPU;
 
@@ -35,20 +36,6 @@ struct Shared {
     stop: AtomicBool,
     needed_from: AtomicU32,
     cpu_nanos: AtomicU64,
-}
-
-/// Nobody listens to what the core sees, and nobody waits.
-struct Alone;
-
-impl Surroundings for Alone {
-    #[inline]
-    fn seen(&mut self, _: Seen<'_>) -> bool {
-        true
-    }
-
-    fn wait_for_journal(&mut self) -> bool {
-        false
-    }
 }
 
 impl Recorder {

@@ -5,6 +5,7 @@
 //! run in alternation.
 #![forbid(unsafe_code)]
 
+pub mod alone;
 pub mod child;
 pub mod cpu;
 pub mod machine;

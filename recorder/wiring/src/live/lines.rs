@@ -1,7 +1,7 @@
 //! What goes between one capture core and the dialog thread: bounded lock-free rings, and what the core publishes.
 //!
-//! The core never waits: a full ring is counted by name. Messages travel in buffers that come back, so that
-//! after the first use nothing is allocated for them.
+//! The core never waits: a full ring is counted by name. Messages travel in buffers that come back; one is allocated only
+//! where more are under way than ever before.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -26,6 +26,8 @@ const OVERHEARD_MAX: usize = 1_024;
 const OVERHEARD_BYTES_MAX: usize = 2_048;
 /// What a message's buffer is made for; a larger message makes it grow, once.
 const MESSAGE_BYTES: usize = 2_048;
+/// Buffers of a kind that are there before anything comes: 512 KiB.
+const BUFFERS_READY: usize = 256;
 
 /// A SIP message that a core saw.
 pub(super) struct Message {
@@ -81,8 +83,8 @@ pub(super) struct Counted {
     pub(super) tap: TapCounts,
 }
 
-/// Buffers that come back. Each is made when there was never need of so many at once: of those for messages, all would
-/// be 32 MiB a core.
+/// Buffers that come back. [`BUFFERS_READY`] are there from the begin; each of the others is made when there was never need
+/// of so many at once: of those for messages, all would be 32 MiB a core.
 struct Buffers {
     back: ArrayQueue<Vec<u8>>,
     made: AtomicUsize,
@@ -92,7 +94,12 @@ struct Buffers {
 impl Buffers {
     /// At most `count`, with room for so many bytes each.
     fn new(count: usize, bytes: usize) -> Self {
-        Self { back: ArrayQueue::new(count), made: AtomicUsize::new(0), bytes }
+        let (back, ready) = (ArrayQueue::new(count), BUFFERS_READY.min(count));
+        for _ in 0..ready {
+            // There are as many places.
+            let _ = back.push(Vec::with_capacity(bytes));
+        }
+        Self { back, made: AtomicUsize::new(ready), bytes }
     }
 
     /// None if all of them are away.

@@ -117,6 +117,8 @@ pub const CHUNKS_MAX: usize = 262_144;
 /// The same for large ones; half of them are kept for signalling. They hold a flood of 50,000 messages a second
 /// until it is flushed.
 pub const LARGE_CHUNKS_MAX: usize = 512;
+/// Memory for media chunks of a live core that is there before it is used: at 10,000 calls a core, what comes in 90 ms.
+pub const CHUNK_BYTES_AHEAD: usize = 16 * 1024 * 1024;
 /// How old a chunk may grow before it is handed over to be written.
 pub const CHUNK_AGE_MILLISECONDS_MAX: u64 = 400;
 /// How long written chunks may wait until they are flushed to the disk together. Their buffers are kept that long:

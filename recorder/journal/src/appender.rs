@@ -31,7 +31,7 @@ use crate::held::Held;
 use crate::journal::Shared;
 use crate::locator::Locator;
 use crate::part::{ADVICE, Part, PartHeader};
-use crate::pool::{Handover, Sealed};
+use crate::pool::{Handover, Preparer, Sealed};
 use crate::segments::{Segment, file_name};
 use crate::writer::WriterOptions;
 
@@ -73,7 +73,7 @@ pub struct Appender {
     run: u32,
     live: bool,
     segment_bytes: u64,
-    handover: Arc<Handover>,
+    handover: Handover,
     /// What stays in memory, if anything does.
     held: Option<Arc<Held>>,
     now: Timestamp,
@@ -116,7 +116,7 @@ impl Appender {
         core: u8,
         first: u32,
         options: &WriterOptions,
-        (handover, held): (Arc<Handover>, Option<Arc<Held>>),
+        (handover, held): (Handover, Option<Arc<Held>>),
         now: Timestamp,
     ) -> Self {
         Self {
@@ -147,6 +147,12 @@ impl Appender {
     #[must_use]
     pub const fn core(&self) -> u8 {
         self.core
+    }
+
+    /// For another thread: this one waits for the disk now and then, longer than memory that is ready lasts.
+    #[must_use]
+    pub fn preparer(&self) -> Preparer {
+        Preparer::new(self.handover.slabs.clone())
     }
 
     /// Sealed chunks that are not written yet.
@@ -187,9 +193,11 @@ impl Appender {
     /// # Errors
     /// The system refused to create or write the segment. The chunks stay here; call again.
     pub fn write(&mut self) -> Result<Written, JournalError> {
-        self.handover.slabs.prepare();
+        if !self.live {
+            self.handover.slabs.prepare(0);
+        }
         if let Some(held) = self.held.clone() {
-            let taken = held.take_from(&self.handover);
+            let taken = held.take_from(&mut self.handover);
             let short = self.handover.take_short() || held.is_full();
             let spilled = if short { self.spill(&held)? } else { Written::default() };
             return Ok(Written { chunks: taken + spilled.chunks, bytes: spilled.bytes });
@@ -257,7 +265,7 @@ impl Appender {
     /// A file cannot be deleted; it and those after it stay, and the next call tries again.
     pub fn release_before(&mut self, segment: u32) -> Result<usize, JournalError> {
         if let Some(held) = &self.held {
-            held.release_before(segment, &self.handover);
+            held.release_before(segment, &mut self.handover);
         }
         let current = self.current.as_ref().map_or(self.oldest, |current| current.segment.id.1);
         let mut deleted = 0;
@@ -318,7 +326,7 @@ impl Appender {
         match spilled {
             Ok(written) => {
                 self.note_unflushed(written.chunks);
-                held.drop_oldest(written.chunks, &self.handover);
+                held.drop_oldest(written.chunks, &mut self.handover);
                 Ok(written)
             }
             Err(error) => Err(self.failed(error, false)),

@@ -43,7 +43,7 @@ impl Held {
     }
 
     /// Takes what is sealed, and gives the number.
-    pub(crate) fn take_from(&self, handover: &Handover) -> usize {
+    pub(crate) fn take_from(&self, handover: &mut Handover) -> usize {
         let mut taken = 0;
         while handover.pending() > 0 {
             let mut chunks = self.write();
@@ -130,18 +130,18 @@ impl Held {
     }
 
     /// Gives the buffers of the `count` oldest chunks back.
-    pub(crate) fn drop_oldest(&self, count: usize, handover: &Handover) {
+    pub(crate) fn drop_oldest(&self, count: usize, handover: &mut Handover) {
         self.drop_while(|at, _| at < count, handover);
     }
 
     /// Gives the buffers of all chunks in segments before `segment` back, which nobody reads any more.
-    pub(crate) fn release_before(&self, segment: u32, handover: &Handover) {
+    pub(crate) fn release_before(&self, segment: u32, handover: &mut Handover) {
         self.released.fetch_max(segment, Ordering::AcqRel);
         self.drop_while(|_, locator| locator.segment() < segment, handover);
     }
 
     /// From the oldest on, as long as `dropped` says so of its number and place.
-    fn drop_while(&self, dropped: impl Fn(usize, &Locator) -> bool, handover: &Handover) {
+    fn drop_while(&self, dropped: impl Fn(usize, &Locator) -> bool, handover: &mut Handover) {
         let mut before = 0;
         loop {
             let mut turn = Vec::new();

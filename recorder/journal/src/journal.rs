@@ -17,7 +17,7 @@ use crate::held::Held;
 use crate::key::{JournalKey, random};
 use crate::leftover::{Leftover, save};
 use crate::places::Places;
-use crate::pool::Handover;
+use crate::pool::handover;
 use crate::reader::Reader;
 use crate::recover::{Recovered, recover};
 use crate::segments::{PartId, Segments, delete_file, is_hidden_name, parse_file_name};
@@ -108,9 +108,8 @@ impl Journal {
         };
         let (arena, tails, buffers) = Arena::make(&header, self.shared.places.arena.as_ref())
             .map_err(|source| JournalError::Memory { core, source })?;
-        let handover = Arc::new(Handover::new(buffers.slabs));
-        let pools = (handover.small(buffers.small), handover.large(buffers.large));
-        let tail = Tail::new(core, first, options.segment_bytes_max, Arc::clone(&handover), tails);
+        let (handover, outlet, pools) = handover(buffers);
+        let tail = Tail::new(core, first, options.segment_bytes_max, outlet, tails);
         let flows = FlowTable::new(options.flows_max, u64::from_le_bytes(seed))
             .map_err(|source| JournalError::Memory { core, source })?;
         let writer = Writer::new(&options, flows, tail, pools, arena);

@@ -63,6 +63,7 @@ pub use leftover::{ArenaInspection, inspect_arena};
 pub use locator::{FlowId, Locator};
 pub use packets::{Packets, Window};
 pub use places::Places;
+pub use pool::Preparer;
 pub use reader::{Chain, ChunkRef, Reader};
 pub use records::SignallingMessage;
 pub use recover::{Recovered, RecoveredFlow, RecoveredSegment};

@@ -1,15 +1,16 @@
 //! Chunk buffers on their way round: pool, writer, appender, and back.
 //!
-//! The two queues between writer and appender hold as many places as there are buffers, so neither can be
-//! full: the writer never waits for the disk, it runs out of buffers and says so.
+//! The rings between writer and appender have as many places as there are buffers, so none can be full: the writer never
+//! waits for the disk, it runs out of buffers and says so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::limits::{CHUNK_BYTES, LARGE_CHUNK_BYTES};
-use capture::memory::{Block, Fresh, Slab};
-use crossbeam::queue::ArrayQueue;
+use base::limits::{CHUNK_BYTES, CHUNK_BYTES_AHEAD, LARGE_CHUNK_BYTES};
+use capture::memory::{Block, Fresh, Slab, ring};
+use rtrb::{Consumer, Producer};
 
+use crate::arena::Buffers;
 use crate::chunk::free;
 use crate::format::{CHUNK_OVERHEAD, padded};
 use crate::locator::Locator;
@@ -69,71 +70,89 @@ impl Slabs {
         }
     }
 
-    /// Brings memory into being before it is needed. If there is none, the writer will say so.
-    pub(crate) fn prepare(&self) {
-        let _ = self.small.prepare();
-        let _ = self.large.prepare();
+    /// Brings memory into being before it is needed, so that `bytes` of small buffers (or a step) are there unused. True if
+    /// it did. If there is none, the writer will say so.
+    pub(crate) fn prepare(&self, bytes: usize) -> bool {
+        let small = self.small.prepare(bytes).unwrap_or(false);
+        let large = self.large.prepare(0).unwrap_or(false);
+        small || large
     }
 }
 
-/// What a writer and its appender share.
+/// Brings the memory of a core's chunks into being ahead of its use. Without it the writer does so itself, in the middle of
+/// its packets.
+pub struct Preparer(Slabs);
+
+impl Preparer {
+    pub(crate) const fn new(slabs: Slabs) -> Self {
+        Self(slabs)
+    }
+
+    /// Brings some, if less than [`CHUNK_BYTES_AHEAD`] is there unused. False if there was nothing to do, or no memory.
+    #[must_use]
+    pub fn prepare(&self) -> bool {
+        self.0.prepare(CHUNK_BYTES_AHEAD)
+    }
+}
+
+/// The appender's end of what it shares with its writer.
 pub(crate) struct Handover {
     pub(crate) slabs: Slabs,
-    sealed: ArrayQueue<Sealed>,
-    small: Arc<ArrayQueue<Block<CHUNK_BYTES>>>,
-    large: Arc<ArrayQueue<Block<LARGE_CHUNK_BYTES>>>,
+    sealed: Consumer<Sealed>,
+    small: Producer<Block<CHUNK_BYTES>>,
+    large: Producer<Block<LARGE_CHUNK_BYTES>>,
     /// The writer found no buffer.
     short: Arc<AtomicBool>,
 }
 
-impl Handover {
-    /// For the buffers of `slabs`; at least 1 of each size.
-    pub(crate) fn new(slabs: Slabs) -> Self {
-        let (small, large) = (slabs.small.count() as usize, slabs.large.count() as usize);
-        Self {
-            slabs,
-            sealed: ArrayQueue::new(small + large),
-            small: Arc::new(ArrayQueue::new(small)),
-            large: Arc::new(ArrayQueue::new(large)),
-            short: Arc::default(),
-        }
+/// The writer's end: where sealed chunks go.
+pub(crate) struct Outlet(Producer<Sealed>);
+
+/// Where the writer's buffers come from: those of media chunks, and the large ones.
+pub(crate) type Pools = (Pool<CHUNK_BYTES>, Pool<LARGE_CHUNK_BYTES>);
+
+/// Both ends, for the buffers of an arena.
+pub(crate) fn handover(buffers: Buffers) -> (Handover, Outlet, Pools) {
+    let Buffers { slabs, small, large } = buffers;
+    let (sealed_in, sealed) = ring(small.left() + large.left());
+    let short = Arc::default();
+    let (small_back, small) = Pool::new(Arc::clone(&slabs.small), small, &short);
+    let (large_back, large) = Pool::new(Arc::clone(&slabs.large), large, &short);
+    let handover = Handover { slabs, sealed, small: small_back, large: large_back, short };
+    (handover, Outlet(sealed_in), (small, large))
+}
+
+impl Outlet {
+    /// Hands a sealed chunk to the appender.
+    pub(crate) fn push(&mut self, sealed: Sealed) {
+        let pushed = self.0.push(sealed).is_ok();
+        assert!(pushed, "the ring has a place for every buffer");
     }
 
+    /// Sealed chunks that the appender has not taken.
+    pub(crate) fn pending(&self) -> usize {
+        self.0.buffer().capacity() - self.0.slots()
+    }
+}
+
+impl Handover {
     /// Whether the writer found no buffer since this was last asked.
     pub(crate) fn take_short(&self) -> bool {
         self.short.load(Ordering::Relaxed) && self.short.swap(false, Ordering::Relaxed)
     }
 
-    /// The writer's pool of small buffers; made once.
-    pub(crate) fn small(&self, fresh: Fresh<CHUNK_BYTES>) -> Pool<CHUNK_BYTES> {
-        let returned = (Arc::clone(&self.small), Arc::clone(&self.short));
-        Pool::new(Arc::clone(&self.slabs.small), fresh, returned)
-    }
-
-    /// The writer's pool of large buffers; made once.
-    pub(crate) fn large(&self, fresh: Fresh<LARGE_CHUNK_BYTES>) -> Pool<LARGE_CHUNK_BYTES> {
-        let returned = (Arc::clone(&self.large), Arc::clone(&self.short));
-        Pool::new(Arc::clone(&self.slabs.large), fresh, returned)
-    }
-
-    /// Hands a sealed chunk to the appender.
-    pub(crate) fn push(&self, sealed: Sealed) {
-        let pushed = self.sealed.push(sealed).is_ok();
-        assert!(pushed, "the queue has a place for every buffer");
-    }
-
     /// The oldest sealed chunk.
-    pub(crate) fn pop(&self) -> Option<Sealed> {
-        self.sealed.pop()
+    pub(crate) fn pop(&mut self) -> Option<Sealed> {
+        self.sealed.pop().ok()
     }
 
     /// Sealed chunks that the appender has not taken.
     pub(crate) fn pending(&self) -> usize {
-        self.sealed.len()
+        self.sealed.slots()
     }
 
     /// Gives the memory of a chunk that needs no keeping back to the writer.
-    pub(crate) fn give_back(&self, memory: Memory) {
+    pub(crate) fn give_back(&mut self, memory: Memory) {
         let pushed = match memory {
             Memory::Small(mut block) => {
                 free(&self.slabs.small, &mut block);
@@ -144,7 +163,7 @@ impl Handover {
                 self.large.push(block).is_ok()
             }
         };
-        assert!(pushed, "the queue has a place for every buffer");
+        assert!(pushed, "the ring has a place for every buffer");
     }
 }
 
@@ -153,7 +172,7 @@ pub(crate) struct Pool<const N: usize> {
     slab: Arc<Slab<N>>,
     /// Last used first: its lines may still be in the cache.
     free: Vec<Block<N>>,
-    returned: Arc<ArrayQueue<Block<N>>>,
+    returned: Consumer<Block<N>>,
     /// There was none, for the other side to know.
     short: Arc<AtomicBool>,
     /// Buffers not used yet: memory grows with what is used, up to the limit.
@@ -161,13 +180,15 @@ pub(crate) struct Pool<const N: usize> {
 }
 
 impl<const N: usize> Pool<N> {
+    /// And where buffers come back.
     fn new(
         slab: Arc<Slab<N>>,
         fresh: Fresh<N>,
-        (returned, short): (Arc<ArrayQueue<Block<N>>>, Arc<AtomicBool>),
-    ) -> Self {
-        let free = Vec::with_capacity(returned.capacity());
-        Self { slab, free, returned, short, fresh }
+        short: &Arc<AtomicBool>,
+    ) -> (Producer<Block<N>>, Self) {
+        let (back, returned) = ring(fresh.left());
+        let (free, short) = (Vec::with_capacity(fresh.left()), Arc::clone(short));
+        (back, Self { slab, free, returned, short, fresh })
     }
 
     /// What the buffers are of.
@@ -201,7 +222,7 @@ impl<const N: usize> Pool<N> {
 
     /// How many of the buffers are in use, in percent.
     pub(crate) fn used_percent(&self) -> u8 {
-        let free = self.free.len() + self.returned.len() + self.fresh.left();
+        let free = self.free.len() + self.returned.slots() + self.fresh.left();
         let all = self.slab.count() as usize;
         let used = all.saturating_sub(free);
         u8::try_from(used.saturating_mul(100) / all.max(1)).unwrap_or(100)
@@ -214,7 +235,8 @@ impl<const N: usize> Pool<N> {
 
     /// Takes back what the appender has returned, all at once.
     fn collect(&mut self) {
-        let returned = self.returned.len();
-        self.free.extend(std::iter::from_fn(|| self.returned.pop()).take(returned));
+        if let Ok(returned) = self.returned.read_chunk(self.returned.slots()) {
+            self.free.extend(returned);
+        }
     }
 }

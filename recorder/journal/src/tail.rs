@@ -1,7 +1,6 @@
 //! The end of one core's journal: places chunks, remembers which times lie in which segment.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use base::Timestamp;
 use capture::memory::{Block, Slab};
@@ -10,7 +9,7 @@ use crate::arena::Arena;
 use crate::chunk::OpenChunk;
 use crate::format::{CHUNK_OVERHEAD, Kind, SEGMENT_HEADER_BYTES, padded};
 use crate::locator::Locator;
-use crate::pool::{Handover, Memory, Sealed};
+use crate::pool::{Memory, Outlet, Sealed};
 
 /// Segments that can be remembered before the list grows: 64 GiB.
 const SEGMENTS_EXPECTED: usize = 1_024;
@@ -21,7 +20,7 @@ pub(crate) struct Tail {
     segment: u32,
     offset: u64,
     segment_bytes: u64,
-    handover: Arc<Handover>,
+    outlet: Outlet,
     arena: Arena,
     /// The segments that may still be needed, oldest first.
     kept: VecDeque<Kept>,
@@ -57,12 +56,12 @@ impl Tail {
         core: u8,
         segment: u32,
         segment_bytes: u64,
-        handover: Arc<Handover>,
+        outlet: Outlet,
         arena: Arena,
     ) -> Self {
         let offset = SEGMENT_HEADER_BYTES as u64;
         let kept = VecDeque::with_capacity(SEGMENTS_EXPECTED);
-        Self { core, segment, offset, segment_bytes, handover, arena, kept }
+        Self { core, segment, offset, segment_bytes, outlet, arena, kept }
     }
 
     pub(crate) const fn core(&self) -> u8 {
@@ -75,7 +74,7 @@ impl Tail {
     }
 
     pub(crate) fn pending(&self) -> usize {
-        self.handover.pending()
+        self.outlet.pending()
     }
 
     /// Gives `chunk` its place and hands its buffer to the appender.
@@ -92,7 +91,7 @@ impl Tail {
         let locator = self.place((padded(payload_bytes) + CHUNK_OVERHEAD) as u64);
         self.note(kind, chunk.last());
         let memory = Memory::from(chunk.seal(slab, locator));
-        self.handover.push(Sealed { locator, payload_bytes: payload_bytes as u32, memory });
+        self.outlet.push(Sealed { locator, payload_bytes: payload_bytes as u32, memory });
         locator
     }
 

@@ -17,7 +17,7 @@ use crate::error::Refused;
 use crate::flows::{ChainEnd, Counts, FlowSummary, FlowTable};
 use crate::format::{Kind, SEGMENT_HEADER_BYTES};
 use crate::locator::{FlowId, Locator};
-use crate::pool::Pool;
+use crate::pool::{Pool, Pools};
 use crate::records::{encode_flow_key, encode_signalling};
 use crate::tail::Tail;
 
@@ -118,7 +118,7 @@ impl Writer {
         options: &WriterOptions,
         flows: FlowTable,
         tail: Tail,
-        (small, large): (Pool<CHUNK_BYTES>, Pool<LARGE_CHUNK_BYTES>),
+        (small, large): Pools,
         arena: Arena,
     ) -> Self {
         let chain = ChainEnd { needed_from: tail.segment(), ..ChainEnd::default() };

@@ -2,6 +2,9 @@
 //!
 //! A live journal's thread does not give up: as long as the disk fails it tries again, and what comes waits in
 //! memory. That of a replay gives up at the first error, because its input can be read again.
+//!
+//! A live one has another thread beside it, which brings the memory into being that the next packets need: this one waits
+//! for the disk, and the capture thread for nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +12,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use journal::{Appender, JournalError, JournalState};
+use journal::{Appender, JournalError, JournalState, Preparer};
 
 use crate::clock;
 
 /// How long the thread sleeps when nothing is sealed. What comes meanwhile is written together: shorter naps cost
 /// wake-ups, and small writes.
 const NAP: Duration = Duration::from_millis(2);
+/// How long the thread that prepares memory sleeps when there is enough: a part of what
+/// [`CHUNK_BYTES_AHEAD`](base::limits::CHUNK_BYTES_AHEAD) lasts.
+const NAP_PREPARED: Duration = Duration::from_millis(5);
 /// How long it waits after an error, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -25,7 +31,7 @@ const LAST_TRIES: Duration = Duration::from_secs(5);
 /// A running appender.
 pub(crate) struct JournalThread {
     shared: Arc<Shared>,
-    handle: Option<JoinHandle<()>>,
+    handles: Vec<JoinHandle<()>>,
 }
 
 /// Whether a journal's thread still writes.
@@ -61,7 +67,11 @@ struct Shared {
 impl JournalThread {
     /// Starts it for a live journal: it keeps trying.
     pub(crate) fn start(appender: Appender) -> Result<Self> {
-        Self::start_with(appender, true)
+        let (name, preparer) = (format!("memory-{}", appender.core()), appender.preparer());
+        let mut thread = Self::start_with(appender, true)?;
+        let shared = Arc::clone(&thread.shared);
+        thread.handles.push(spawn(name, move || shared.prepare(&preparer))?);
+        Ok(thread)
     }
 
     /// Starts it for a replay: it gives up at the first error.
@@ -73,11 +83,8 @@ impl JournalThread {
         let shared = Arc::new(Shared { persistent, ..Shared::default() });
         let ours = Arc::clone(&shared);
         let name = format!("journal-{}", appender.core());
-        let handle = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || ours.run(appender))
-            .context("cannot start the journal's thread")?;
-        Ok(Self { shared, handle: Some(handle) })
+        let handle = spawn(name, move || ours.run(appender))?;
+        Ok(Self { shared, handles: vec![handle] })
     }
 
     /// Whether it gave up: what was sealed since is not on the disk.
@@ -113,7 +120,7 @@ impl JournalThread {
 
     fn join(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        if let Some(handle) = self.handle.take() {
+        for handle in self.handles.drain(..) {
             // A panic in the thread has been printed; the journal then counts as failed.
             if handle.join().is_err() {
                 self.shared.failed.store(true, Ordering::Release);
@@ -128,7 +135,20 @@ impl Drop for JournalThread {
     }
 }
 
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(work).context("cannot start the journal's thread")
+}
+
 impl Shared {
+    /// Until the journal is to stop.
+    fn prepare(&self, preparer: &Preparer) {
+        while !self.stop.load(Ordering::Acquire) {
+            if !preparer.prepare() {
+                std::thread::sleep(NAP_PREPARED);
+            }
+        }
+    }
+
     fn run(&self, mut appender: Appender) {
         let (mut pause, mut last_try) = (PAUSE_MIN, None);
         loop {

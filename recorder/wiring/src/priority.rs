@@ -6,6 +6,8 @@ use rustix::process::{getpriority_process, setpriority_process};
 
 /// Of the threads that take packets, keep the calls, and write the journal.
 const CAPTURING: i32 = -15;
+/// Of one that sends, as if from another machine.
+const FIRST: i32 = -20;
 
 /// The calling thread, and those that it starts from now on, go before others. Where that is not allowed
 /// (`CAP_SYS_NICE`), the log says so.
@@ -22,6 +24,28 @@ pub(crate) fn like_others() {
     // Raising it needs no privilege; what was never lowered stays.
     if getpriority_process(None).is_ok_and(|nice| nice < 0) {
         let _ = setpriority_process(None, 0);
+    }
+}
+
+/// The calling thread goes before all others but those in real time, until this is dropped; as far as it may. In real time, a
+/// thread that is always busy would leave its CPU's kernel threads nothing, for which others wait.
+#[must_use]
+pub(crate) struct First {
+    before: i32,
+}
+
+impl First {
+    pub(crate) fn take() -> Self {
+        let before = getpriority_process(None).unwrap_or(0);
+        // What it may not have, it goes without.
+        let _ = setpriority_process(None, FIRST);
+        Self { before }
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let _ = setpriority_process(None, self.before);
     }
 }
 

@@ -10,8 +10,10 @@
 
 mod pages;
 mod region;
+mod ring;
 mod shelf;
 
 pub use pages::in_huge_pages;
 pub use region::{Block, Cells, Fresh, Region, Slab};
+pub use ring::ring;
 pub use shelf::{Kept, Shelf};

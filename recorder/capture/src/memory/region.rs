@@ -240,16 +240,16 @@ impl<const N: usize> Slab<N> {
         self.count
     }
 
-    /// Brings more blocks' memory into being if fewer than a step of it are left unused, so that the owner of
-    /// [`Fresh`] need not. True if it did.
+    /// Brings more blocks' memory into being, a step of it, if less than `bytes` (or a step) are left unused, so that
+    /// the owner of [`Fresh`] need not. True if it did.
     ///
     /// # Errors
     /// There is no memory.
-    pub fn prepare(&self) -> io::Result<bool> {
-        let step = (STEP_BYTES / N).max(1) as u32;
+    pub fn prepare(&self, bytes: usize) -> io::Result<bool> {
+        let wanted = (bytes.max(STEP_BYTES) / N).max(1);
         let ready = self.ready.load(Ordering::Acquire);
         let unused = ready.saturating_sub(self.given.load(Ordering::Relaxed));
-        if unused >= step || ready >= self.count {
+        if unused as usize >= wanted || ready >= self.count {
             return Ok(false);
         }
         let (begin, end, _) = self.next_step(ready);
@@ -352,14 +352,20 @@ mod tests {
     fn memory_is_prepared_ahead_of_use() {
         let mut region = Region::anonymous(8 * 1024 * 1024).unwrap();
         let (slab, mut fresh) = region.slab::<4_096>(2_048).unwrap();
-        assert!(slab.prepare().unwrap());
-        assert!(!slab.prepare().unwrap(), "a step is enough");
+        assert!(slab.prepare(0).unwrap());
+        assert!(!slab.prepare(0).unwrap(), "a step is enough");
+        assert!(slab.prepare(2 * STEP_BYTES).unwrap(), "for more, another");
+        assert!(!slab.prepare(2 * STEP_BYTES).unwrap(), "two are enough");
+        for _ in 0..512 {
+            fresh.take().unwrap();
+        }
+        assert!(!slab.prepare(0).unwrap(), "the second is still unused");
         let _block = fresh.take().unwrap();
-        assert!(slab.prepare().unwrap());
+        assert!(slab.prepare(0).unwrap());
         while let Some(block) = fresh.take() {
             assert_eq!(slab.bytes(&block)[4_095], 0);
         }
-        assert!(!slab.prepare().unwrap(), "there is no more");
+        assert!(!slab.prepare(0).unwrap(), "there is no more");
     }
 
     /// Where the kernel has no huge pages, the same with small ones.
@@ -375,7 +381,7 @@ mod tests {
         for number in 0..BLOCKS {
             // Some steps are prepared ahead, others come when they are needed.
             if number % 700 == 0 {
-                assert!(slab.prepare().unwrap());
+                assert!(slab.prepare(0).unwrap());
             }
             let mut block = fresh.take().unwrap();
             assert_eq!(slab.bytes(&block), &[0; PAGE_BYTES]);

@@ -5,8 +5,8 @@
 
 mod batch;
 mod kernel;
+mod namespace;
 mod socket;
-mod thread;
 
 use crate::nic::{Link, NicError};
 use batch::Batch;
@@ -14,7 +14,7 @@ use kernel::Kernel;
 use socket::Socket;
 
 pub use abi::transmit::FRAME_BYTES_MAX;
-pub use thread::{Precedence, enter_own_namespace};
+pub use namespace::enter_own_namespace;
 
 /// An interface to send on, and the frames that are about to be.
 pub struct Transmitter {

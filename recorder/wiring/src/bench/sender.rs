@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use base::Timestamp;
-use capture::transmit::{FRAME_BYTES_MAX, Precedence, Transmitter};
+use capture::transmit::{FRAME_BYTES_MAX, Transmitter};
 use serde::Serialize;
 
 use super::interrupt::Interrupt;
 use super::wire::FAR;
 use crate::clock;
+use crate::priority::First;
 use crate::synth::Timeline;
 
 /// Between two looks at the clock when nothing is due: what is due meanwhile goes out together.
@@ -85,7 +86,7 @@ impl Sent {
 pub(super) fn send(frames: &mut impl Frames, spread: bool, interrupt: &Interrupt) -> Result<Sent> {
     let transmitter = Transmitter::open(FAR, spread)?;
     let sent = Sent { way: transmitter.way(), ..Sent::default() };
-    let _precedence = Precedence::take();
+    let _first = First::take();
     let (origin, used) = (frames.origin(), clock::thread_cpu());
     let (began, now) = (clock::instant(), Duration::ZERO);
     let mut line = Line { transmitter, began, now, oldest: None, sent };

@@ -19,9 +19,12 @@ use seccompiler::{
 };
 use std::os::unix::fs::MetadataExt as _;
 
-/// What is needed after everything is open: sockets of an interface that comes back, and the kernel's tables.
-const KEPT: CapabilitySet =
-    CapabilitySet::NET_RAW.union(CapabilitySet::NET_ADMIN).union(CapabilitySet::BPF);
+/// What is needed after everything is open: sockets of an interface that comes back, the kernel's tables, and the first
+/// place for threads that take packets ([`OF_ITSELF`] only).
+const KEPT: CapabilitySet = CapabilitySet::NET_RAW
+    .union(CapabilitySet::NET_ADMIN)
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::SYS_NICE);
 
 /// System calls that are made, whatever their arguments.
 const CALLS: &[libc::c_long] = &[
@@ -56,12 +59,9 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sched_getaffinity,
-    libc::SYS_sched_setaffinity,
     libc::SYS_sched_yield,
     libc::SYS_set_robust_list,
-    // Of itself, and without a privilege only downwards.
     libc::SYS_getpriority,
-    libc::SYS_setpriority,
     libc::SYS_sigaltstack,
     libc::SYS_tgkill,
     // Itself and its system.
@@ -158,6 +158,14 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_socketpair,
 ];
 
+/// System calls that a thread may make for itself only, and the place of the argument that says for whom: with the privilege
+/// ([`CapabilitySet::SYS_NICE`]), they would reach every program.
+const OF_ITSELF: [(libc::c_long, u8); 3] = [
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_setpriority, 1),
+];
+
 /// What older architectures have besides.
 #[cfg(target_arch = "x86_64")]
 const OLD_CALLS: &[libc::c_long] = &[
@@ -246,7 +254,10 @@ fn filter() -> Result<BpfProgram> {
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![not_executable()?]);
     }
-    let socket = SOCKETS.iter().map(|family| of_family(*family)).collect::<Result<_>>()?;
+    for (call, argument) in OF_ITSELF {
+        rules.insert(call, vec![equal(argument, 0)?]);
+    }
+    let socket = SOCKETS.iter().map(|family| equal(0, *family)).collect::<Result<_>>()?;
     rules.insert(libc::SYS_socket, socket);
     let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let arch = std::env::consts::ARCH.try_into().context("no filter for this processor")?;
@@ -262,9 +273,9 @@ fn not_executable() -> Result<SeccompRule> {
     Ok(SeccompRule::new(vec![condition])?)
 }
 
-fn of_family(family: libc::c_int) -> Result<SeccompRule> {
-    let family = u64::from(family.cast_unsigned());
-    let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family)?;
+fn equal(argument: u8, value: libc::c_int) -> Result<SeccompRule> {
+    let (value, dword) = (u64::from(value.cast_unsigned()), SeccompCmpArgLen::Dword);
+    let condition = SeccompCondition::new(argument, dword, SeccompCmpOp::Eq, value)?;
     Ok(SeccompRule::new(vec![condition])?)
 }
 
@@ -307,6 +318,20 @@ mod tests {
             let family = rustix::net::AddressFamily::from_raw(libc::AF_VSOCK as u16);
             let socket = rustix::net::socket(family, rustix::net::SocketType::STREAM, None);
             assert_eq!(socket.unwrap_err(), rustix::io::Errno::PERM);
+        });
+    }
+
+    #[test]
+    fn a_thread_sets_its_own_place_and_no_others() {
+        use rustix::process::{getpid, setpriority_process};
+        confined(|| {
+            setpriority_process(None, 1).unwrap();
+            let others = setpriority_process(Some(getpid()), 1);
+            assert_eq!(others.unwrap_err(), rustix::io::Errno::PERM);
+            let cpus = rustix::thread::sched_getaffinity(None).unwrap();
+            rustix::thread::sched_setaffinity(None, &cpus).unwrap();
+            let others = rustix::thread::sched_setaffinity(Some(getpid()), &cpus);
+            assert_eq!(others.unwrap_err(), rustix::io::Errno::PERM);
         });
     }
 

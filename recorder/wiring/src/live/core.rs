@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use base::{Ledger, MediaPacket, Timestamp};
-use capture::{CaptureError, Frame, Poll, Taker};
+use capture::{CaptureError, Frame, Poll, Precedence, Taker};
 use journal::FlowId;
+use rtrb::Consumer;
 
-use super::lines::{Answer, Counted, Lines, Order};
+use super::lines::{Answer, CoreEnd, Counted, Lines, Order};
 use super::tap::{Tap, TapCounts};
 use crate::clock;
 use crate::worker::{Seen, Surroundings, Worker};
@@ -31,21 +32,21 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Ended {
     pub(super) worker: Worker,
     pub(super) counted: Counted,
+    /// What it was asked and did not get to.
+    pub(super) orders: Consumer<Order>,
 }
 
 /// Starts a core.
 pub(super) fn start<T: Tap>(
     number: u8,
-    cpu: Option<usize>,
-    tap: T,
-    worker: Worker,
-    lines: Arc<Lines>,
+    (cpu, precedes): (Option<usize>, bool),
+    core: Core<T>,
 ) -> Result<JoinHandle<Ended>> {
-    let core = Core::new(tap, worker, lines);
     std::thread::Builder::new()
         .name(format!("capture-{number}"))
         .spawn(move || {
             pin(cpu);
+            let _precedence = precedes.then(precede).flatten();
             core.run()
         })
         .context("cannot start a capture thread")
@@ -61,11 +62,25 @@ fn pin(cpu: Option<usize>) {
     }
 }
 
+/// Goes before all that share its CPU: a ring of 32,768 places fills in 33 ms at a million a second, and even a thread with
+/// the best nice value waits longer than that now and then.
+fn precede() -> Option<Precedence> {
+    Precedence::take()
+        .inspect_err(|error| {
+            tracing::warn!(
+                "packets may be lost when others want the CPUs: a capture thread cannot be scheduled in real time \
+                 (CAP_SYS_NICE): {error}"
+            );
+        })
+        .ok()
+}
+
 /// A core, to be run or stepped.
 pub(super) struct Core<T> {
     tap: T,
     worker: Worker,
     lines: Arc<Lines>,
+    end: CoreEnd,
     tick_due: Timestamp,
     /// Time spent on frames since the last tick.
     busy: Duration,
@@ -76,9 +91,9 @@ pub(super) struct Core<T> {
 }
 
 impl<T: Tap> Core<T> {
-    pub(super) fn new(tap: T, worker: Worker, lines: Arc<Lines>) -> Self {
+    pub(super) fn new(tap: T, worker: Worker, (lines, end): (Arc<Lines>, CoreEnd)) -> Self {
         let (busy, cpu) = (Duration::ZERO, Default::default());
-        Self { tap, worker, lines, tick_due: Timestamp::ZERO, busy, cpu, stopping: None }
+        Self { tap, worker, lines, end, tick_due: Timestamp::ZERO, busy, cpu, stopping: None }
     }
 
     fn run(mut self) -> Ended {
@@ -136,7 +151,7 @@ impl<T: Tap> Core<T> {
 
     #[inline]
     fn poll(&mut self) -> Poll {
-        let surroundings = Live { lines: &self.lines };
+        let surroundings = Live { end: &mut self.end };
         let mut taking = Taking { worker: &mut self.worker, surroundings, last: None };
         let polled = self.tap.poll_ahead(&mut taking);
         if let Some(last) = taking.last {
@@ -149,21 +164,21 @@ impl<T: Tap> Core<T> {
     }
 
     #[cold]
-    fn complain(&self, trouble: CaptureError) -> Poll {
-        self.lines.complain(trouble);
+    fn complain(&mut self, trouble: CaptureError) -> Poll {
+        self.end.complain(trouble);
         Poll::Idle
     }
 
     /// Carries out some orders. An order that has an answer waits until there is room for it.
     fn obey(&mut self) -> bool {
         for turn in 0..ORDERS_PER_TURN {
-            if self.lines.answers.is_full() {
+            if self.end.answers.is_full() {
                 return true;
             }
-            let Some(order) = self.lines.orders.pop() else { return turn > 0 };
+            let Ok(order) = self.end.orders.pop() else { return turn > 0 };
             if let Some(answer) = carry_out(&mut self.worker, &self.lines, order) {
                 // There is room: nobody else puts any in.
-                let _ = self.lines.answers.push(answer);
+                let _ = self.end.answers.push(answer);
             }
         }
         true
@@ -172,10 +187,12 @@ impl<T: Tap> Core<T> {
     fn tick(&mut self, now: Timestamp) {
         self.worker.journal().seal_aged(now);
         self.lines.set_memory(self.worker.journal().memory_used_percent());
+        self.lines.set_fullest(self.end.fullest());
+        self.lines.set_unheard(self.end.unheard());
         let looked = self.tap.look();
         self.lines.set_failing(looked.as_ref().is_err_and(|trouble| !is_of_link(trouble)));
         if let Err(trouble) = looked {
-            self.lines.complain(trouble);
+            self.end.complain(trouble);
         }
         let counts = self.tap.counts();
         self.lines.publish(now, self.worker.ledger(), &counts);
@@ -192,7 +209,7 @@ impl<T: Tap> Core<T> {
         let Some(deadline) = self.stopping else {
             self.stopping = Some(now.plus(END_WITHIN));
             if let Err(trouble) = self.tap.stop() {
-                self.lines.complain(trouble);
+                self.end.complain(trouble);
                 return true;
             }
             return false;
@@ -201,11 +218,11 @@ impl<T: Tap> Core<T> {
     }
 
     pub(super) fn end(mut self) -> Ended {
-        self.worker.finish(&mut Live { lines: &self.lines });
+        self.worker.finish(&mut Live { end: &mut self.end });
         let tap: TapCounts = self.tap.counts();
         let counted =
             Counted { at: clock::capture_time(), ledger: self.worker.ledger().clone(), tap };
-        Ended { worker: self.worker, counted }
+        Ended { worker: self.worker, counted, orders: self.end.orders }
     }
 }
 
@@ -261,18 +278,18 @@ impl Taker for Taking<'_> {
 
 /// What a live capture core calls out to.
 struct Live<'a> {
-    lines: &'a Lines,
+    end: &'a mut CoreEnd,
 }
 
 impl Surroundings for Live<'_> {
     #[inline]
     fn seen(&mut self, seen: Seen<'_>) -> bool {
-        self.lines.tell(seen)
+        self.end.tell(seen)
     }
 
     #[inline]
     fn overheard(&mut self, flow: FlowId, packet: &MediaPacket<'_>) {
-        self.lines.overhear(flow, packet);
+        self.end.overhear(flow, packet);
     }
 
     /// Live traffic does not wait.

@@ -9,9 +9,10 @@ use anyhow::{Result, anyhow};
 use base::{Endpoint, Timestamp, Transport};
 use capture::xdp::{self, Directive, Endpoints, Place, Verdict};
 use journal::FlowId;
+use rtrb::PushError;
 
 use super::core::{Ended, carry_out};
-use super::lines::{Answer, Counted, Lines, Order};
+use super::lines::{Answer, Counted, DialogEnd, Lines, Order};
 use crate::conductor::Cores;
 use crate::engine::{FlowRef, Report, Ticket};
 
@@ -22,20 +23,26 @@ const BACKLOG_MAX: usize = 1 << 20;
 pub(super) struct Handle {
     number: u8,
     pub(super) lines: Arc<Lines>,
+    pub(super) end: DialogEnd,
     backlog: VecDeque<Order>,
     running: Option<JoinHandle<Ended>>,
     ended: Option<Ended>,
 }
 
 impl Handle {
-    pub(super) fn new(number: u8, lines: Arc<Lines>, running: JoinHandle<Ended>) -> Self {
+    pub(super) fn new(
+        number: u8,
+        lines: Arc<Lines>,
+        end: DialogEnd,
+        running: JoinHandle<Ended>,
+    ) -> Self {
         let (backlog, running) = (VecDeque::new(), Some(running));
-        Self { number, lines, backlog, running, ended: None }
+        Self { number, lines, end, backlog, running, ended: None }
     }
 
     /// Of a core that is stepped.
-    pub(super) fn stepped(number: u8, lines: Arc<Lines>) -> Self {
-        Self { number, lines, backlog: VecDeque::new(), running: None, ended: None }
+    pub(super) fn stepped(number: u8, lines: Arc<Lines>, end: DialogEnd) -> Self {
+        Self { number, lines, end, backlog: VecDeque::new(), running: None, ended: None }
     }
 
     /// A core that was stepped has ended.
@@ -55,7 +62,7 @@ impl Handle {
     /// Sends an order. False if there is no room for it anywhere.
     fn send(&mut self, order: Order) -> bool {
         if self.backlog.is_empty() {
-            return self.lines.orders.push(order).is_ok() || self.keep(order);
+            return self.end.orders.push(order).is_ok() || self.keep(order);
         }
         self.keep(order)
     }
@@ -70,7 +77,7 @@ impl Handle {
 
     fn send_backlog(&mut self) {
         while let Some(order) = self.backlog.pop_front() {
-            if let Err(order) = self.lines.orders.push(order) {
+            if let Err(PushError::Full(order)) = self.end.orders.push(order) {
                 self.backlog.push_front(order);
                 return;
             }
@@ -104,8 +111,8 @@ impl LiveCores {
 
     /// The next answer of a core.
     pub(super) fn next_answer(&mut self) -> Option<Report> {
-        self.handles.iter().find_map(|handle| {
-            let answer = handle.lines.answers.pop()?;
+        self.handles.iter_mut().find_map(|handle| {
+            let answer = handle.end.answers.pop().ok()?;
             Some(report(handle.number, answer))
         })
     }
@@ -142,7 +149,7 @@ impl LiveCores {
             let joined = handle.running.take().map(JoinHandle::join).transpose();
             let joined = joined.map_err(|_| anyhow!("capture thread {} failed", handle.number))?;
             let Some(mut ended) = joined.or_else(|| handle.ended.take()) else { continue };
-            let sent = std::iter::from_fn(|| handle.lines.orders.pop());
+            let sent = std::iter::from_fn(|| ended.orders.pop().ok());
             for order in sent.chain(handle.backlog.drain(..)) {
                 let answer = carry_out(&mut ended.worker, &handle.lines, order);
                 reports.extend(answer.map(|answer| report(handle.number, answer)));

@@ -49,7 +49,7 @@ impl Exchange {
 
     /// Takes the news out of the rings and keeps it. True if there was some.
     pub(super) fn hold_back(&mut self) -> bool {
-        gather(&self.cores, &mut self.pending)
+        gather(&mut self.cores, &mut self.pending)
     }
 
     pub(super) fn obey(&mut self) {
@@ -76,8 +76,8 @@ impl Exchange {
                     Handled::TableFull | Handled::Refused => self.notes.note(Note::SipTableFull, 1),
                     Handled::Call(_) | Handled::NotACall => {}
                 }
-                if let Some(handle) = self.cores.handles.get(core) {
-                    handle.lines.give_back(bytes);
+                if let Some(handle) = self.cores.handles.get_mut(core) {
+                    handle.end.give_back(bytes);
                 }
             }
             News::Opened(Opened { time, key, flow }) => {

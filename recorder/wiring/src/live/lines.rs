@@ -1,14 +1,17 @@
-//! What goes between one capture core and the dialog thread: bounded lock-free rings, and what the core publishes.
+//! What goes between one capture core, the dialog thread and who listens: bounded rings with one thread at each end, of which
+//! none waits for another, and what the core publishes.
 //!
 //! The core never waits: a full ring is counted by name. Messages travel in buffers that come back; one is allocated only
 //! where more are under way than ever before.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use base::{Endpoint, FlowKey, Ledger, MediaPacket, Timestamp, Transport};
-use crossbeam::queue::ArrayQueue;
+use capture::CaptureError;
+use capture::memory::ring;
 use journal::{FlowId, FlowSummary};
+use rtrb::{Consumer, Producer};
 
 use super::tap::TapCounts;
 use crate::engine::Ticket;
@@ -24,6 +27,8 @@ const COMMANDS_MAX: usize = 16_384;
 const OVERHEARD_MAX: usize = 1_024;
 /// Bytes of the largest of them: 200 ms of G.711.
 const OVERHEARD_BYTES_MAX: usize = 2_048;
+/// Troubles of a source that are told at once.
+const TROUBLES_MAX: usize = 16;
 /// What a message's buffer is made for; a larger message makes it grow, once.
 const MESSAGE_BYTES: usize = 2_048;
 /// Buffers of a kind that are there before anything comes: 512 KiB.
@@ -86,97 +91,106 @@ pub(super) struct Counted {
 /// Buffers that come back. [`BUFFERS_READY`] are there from the begin; each of the others is made when there was never need
 /// of so many at once: of those for messages, all would be 32 MiB a core.
 struct Buffers {
-    back: ArrayQueue<Vec<u8>>,
-    made: AtomicUsize,
+    back: Consumer<Vec<u8>>,
+    made: usize,
     bytes: usize,
 }
 
 impl Buffers {
-    /// At most `count`, with room for so many bytes each.
-    fn new(count: usize, bytes: usize) -> Self {
-        let (back, ready) = (ArrayQueue::new(count), BUFFERS_READY.min(count));
-        for _ in 0..ready {
+    /// At most `count`, with room for so many bytes each; and where they come back.
+    fn new(count: usize, bytes: usize) -> (Producer<Vec<u8>>, Self) {
+        let ((mut returned, back), made) = (ring(count), BUFFERS_READY.min(count));
+        for _ in 0..made {
             // There are as many places.
-            let _ = back.push(Vec::with_capacity(bytes));
+            let _ = returned.push(Vec::with_capacity(bytes));
         }
-        Self { back, made: AtomicUsize::new(ready), bytes }
+        (returned, Self { back, made, bytes })
     }
 
     /// None if all of them are away.
-    fn take(&self) -> Option<Vec<u8>> {
-        self.back.pop().or_else(|| self.make())
+    fn take(&mut self) -> Option<Vec<u8>> {
+        self.back.pop().ok().or_else(|| self.make())
     }
 
     #[cold]
-    fn make(&self) -> Option<Vec<u8>> {
-        let one_more = |made| (made < self.back.capacity()).then_some(made + 1);
-        let made = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        made.ok().map(|_| Vec::with_capacity(self.bytes))
-    }
-
-    fn give_back(&self, buffer: Vec<u8>) {
-        // As many places as buffers: there is one for it.
-        let _ = self.back.push(buffer);
+    fn make(&mut self) -> Option<Vec<u8>> {
+        let one_more = self.made < self.back.buffer().capacity();
+        self.made += usize::from(one_more);
+        one_more.then(|| Vec::with_capacity(self.bytes))
     }
 }
 
-/// Between one core and the dialog thread.
-pub(super) struct Lines {
-    pub(super) messages: ArrayQueue<Message>,
+/// The core's end of the rings.
+pub(super) struct CoreEnd {
+    messages: Producer<Message>,
     buffers: Buffers,
-    pub(super) opened: ArrayQueue<Opened>,
-    pub(super) orders: ArrayQueue<Order>,
-    pub(super) answers: ArrayQueue<Answer>,
-    pub(super) overheard: ArrayQueue<Overheard>,
+    opened: Producer<Opened>,
+    pub(super) orders: Consumer<Order>,
+    pub(super) answers: Producer<Answer>,
+    overheard: Producer<Overheard>,
     overheard_buffers: Buffers,
+    trouble: Producer<CaptureError>,
     /// Packets that a listener did not get, because he was slow or they were too long.
-    unheard: AtomicU64,
-    /// Everything before this time has been handed over.
-    progress: AtomicU64,
-    needed_from: AtomicU32,
-    /// How much of its time the core works, in percent.
-    load: AtomicU8,
-    /// How much of the time its thread has a CPU, in percent: less than the load, where others want the CPU too.
-    cpu: AtomicU8,
-    /// How much of its journal's memory is in use, in percent.
-    memory: AtomicU8,
-    stop: AtomicBool,
-    failing: AtomicBool,
-    counted: Mutex<Counted>,
-    /// What the source says is wrong with it.
-    trouble: ArrayQueue<capture::CaptureError>,
+    unheard: u64,
 }
 
-impl Lines {
-    pub(super) fn new() -> Self {
-        Self::holding(MESSAGES_MAX)
-    }
+/// The dialog thread's.
+pub(super) struct DialogEnd {
+    pub(super) messages: Consumer<Message>,
+    buffers: Producer<Vec<u8>>,
+    pub(super) opened: Consumer<Opened>,
+    pub(super) orders: Producer<Order>,
+    pub(super) answers: Consumer<Answer>,
+    pub(super) trouble: Consumer<CaptureError>,
+}
 
-    /// For so many messages at once.
-    pub(super) fn holding(messages: usize) -> Self {
-        Self {
-            messages: ArrayQueue::new(messages),
-            buffers: Buffers::new(messages, MESSAGE_BYTES),
-            opened: ArrayQueue::new(FLOWS_OPENED_MAX.min(messages)),
-            orders: ArrayQueue::new(COMMANDS_MAX.min(messages)),
-            answers: ArrayQueue::new(COMMANDS_MAX.min(messages)),
-            overheard: ArrayQueue::new(OVERHEARD_MAX.min(messages)),
-            overheard_buffers: Buffers::new(OVERHEARD_MAX.min(messages), OVERHEARD_BYTES_MAX),
-            unheard: AtomicU64::new(0),
-            progress: AtomicU64::new(0),
-            needed_from: AtomicU32::new(0),
-            load: AtomicU8::new(0),
-            cpu: AtomicU8::new(0),
-            memory: AtomicU8::new(0),
-            stop: AtomicBool::new(false),
-            failing: AtomicBool::new(false),
-            counted: Mutex::default(),
-            trouble: ArrayQueue::new(16),
-        }
-    }
+/// The end of who listens.
+pub(super) struct ListenerEnd {
+    pub(super) overheard: Consumer<Overheard>,
+    buffers: Producer<Vec<u8>>,
+}
 
-    /// The core's side: hands over what it saw. False if there is no room.
-    pub(super) fn tell(&self, seen: Seen<'_>) -> bool {
+/// The rings of one core.
+pub(super) fn rings() -> (CoreEnd, DialogEnd, ListenerEnd) {
+    rings_for(MESSAGES_MAX)
+}
+
+/// The same for so many messages at once.
+pub(super) fn rings_for(messages: usize) -> (CoreEnd, DialogEnd, ListenerEnd) {
+    let (messages_in, messages_out) = ring(messages);
+    let (message_back, buffers) = Buffers::new(messages, MESSAGE_BYTES);
+    let (opened_in, opened_out) = ring(FLOWS_OPENED_MAX.min(messages));
+    let (orders_in, orders_out) = ring(COMMANDS_MAX.min(messages));
+    let (answers_in, answers_out) = ring(COMMANDS_MAX.min(messages));
+    let (overheard_in, overheard_out) = ring(OVERHEARD_MAX.min(messages));
+    let (overheard_back, overheard_buffers) =
+        Buffers::new(OVERHEARD_MAX.min(messages), OVERHEARD_BYTES_MAX);
+    let (trouble_in, trouble_out) = ring(TROUBLES_MAX);
+    let core = CoreEnd {
+        messages: messages_in,
+        buffers,
+        opened: opened_in,
+        orders: orders_out,
+        answers: answers_in,
+        overheard: overheard_in,
+        overheard_buffers,
+        trouble: trouble_in,
+        unheard: 0,
+    };
+    let dialog = DialogEnd {
+        messages: messages_out,
+        buffers: message_back,
+        opened: opened_out,
+        orders: orders_in,
+        answers: answers_out,
+        trouble: trouble_out,
+    };
+    (core, dialog, ListenerEnd { overheard: overheard_out, buffers: overheard_back })
+}
+
+impl CoreEnd {
+    /// Hands over what the core saw. False if there is no room.
+    pub(super) fn tell(&mut self, seen: Seen<'_>) -> bool {
         match seen {
             Seen::Sip { time, key, transport, message } => {
                 let Some(mut bytes) = self.buffers.take() else { return false };
@@ -188,22 +202,14 @@ impl Lines {
         }
     }
 
-    /// The dialog thread's side: a message is dealt with.
-    pub(super) fn give_back(&self, buffer: Vec<u8>) {
-        // A copy that was made to give the buffer back early is small: the core would have to make it grow.
-        if buffer.capacity() >= MESSAGE_BYTES {
-            self.buffers.give_back(buffer);
-        }
-    }
-
-    /// The core's side: hands over a packet of a flow that somebody listens to. He may be slow: then he misses it.
+    /// Hands over a packet of a flow that somebody listens to. He may be slow: then he misses it.
     #[cold]
-    pub(super) fn overhear(&self, flow: FlowId, packet: &MediaPacket<'_>) {
+    pub(super) fn overhear(&mut self, flow: FlowId, packet: &MediaPacket<'_>) {
         let buffer = (packet.payload.len() <= OVERHEARD_BYTES_MAX)
             .then(|| self.overheard_buffers.take())
             .flatten();
         let Some(mut payload) = buffer else {
-            self.unheard.fetch_add(1, Ordering::Relaxed);
+            self.unheard += 1;
             return;
         };
         payload.clear();
@@ -212,9 +218,70 @@ impl Lines {
         let _ = self.overheard.push(Overheard { flow, time: packet.time, payload });
     }
 
-    /// The listener's side: a packet is dealt with.
-    pub(super) fn give_back_overheard(&self, packet: Overheard) {
-        self.overheard_buffers.give_back(packet.payload);
+    /// Packets that listeners did not get.
+    pub(super) const fn unheard(&self) -> u64 {
+        self.unheard
+    }
+
+    /// Something is wrong with the source. Of many troubles the first are told.
+    pub(super) fn complain(&mut self, trouble: CaptureError) {
+        let _ = self.trouble.push(trouble);
+    }
+
+    /// How full the fullest ring is that the core fills, in percent.
+    pub(super) fn fullest(&self) -> u8 {
+        let messages = used_percent(&self.messages);
+        messages.max(used_percent(&self.opened)).max(used_percent(&self.answers))
+    }
+}
+
+fn used_percent<T>(ring: &Producer<T>) -> u8 {
+    let capacity = ring.buffer().capacity().max(1);
+    u8::try_from((capacity - ring.slots()) * 100 / capacity).unwrap_or(100)
+}
+
+impl DialogEnd {
+    /// A message is dealt with.
+    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
+        // A copy that was made to give the buffer back early is small: the core would have to make it grow.
+        if buffer.capacity() >= MESSAGE_BYTES {
+            // As many places as buffers: there is one for it.
+            let _ = self.buffers.push(buffer);
+        }
+    }
+}
+
+impl ListenerEnd {
+    /// A packet is dealt with.
+    pub(super) fn give_back(&mut self, packet: Overheard) {
+        // As many places as buffers: there is one for it.
+        let _ = self.buffers.push(packet.payload);
+    }
+}
+
+/// What a core publishes, and whether it is to end.
+#[derive(Default)]
+pub(super) struct Lines {
+    /// Everything before this time has been handed over.
+    progress: AtomicU64,
+    needed_from: AtomicU32,
+    /// How much of its time the core works, in percent.
+    load: AtomicU8,
+    /// How much of the time its thread has a CPU, in percent: less than the load, where others want the CPU too.
+    cpu: AtomicU8,
+    /// How much of its journal's memory is in use, in percent.
+    memory: AtomicU8,
+    /// How full the fullest ring is that it fills, in percent.
+    fullest: AtomicU8,
+    unheard: AtomicU64,
+    stop: AtomicBool,
+    failing: AtomicBool,
+    counted: Mutex<Counted>,
+}
+
+impl Lines {
+    pub(super) fn set_unheard(&self, packets: u64) {
+        self.unheard.store(packets, Ordering::Relaxed);
     }
 
     /// Packets that listeners did not get.
@@ -262,12 +329,12 @@ impl Lines {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// How full the fullest ring is that the core fills, in percent.
+    pub(super) fn set_fullest(&self, percent: u8) {
+        self.fullest.store(percent, Ordering::Relaxed);
+    }
+
     pub(super) fn fullest(&self) -> u8 {
-        let messages = self.messages.len() * 100 / MESSAGES_MAX;
-        let opened = self.opened.len() * 100 / FLOWS_OPENED_MAX;
-        let answers = self.answers.len() * 100 / COMMANDS_MAX;
-        u8::try_from(messages.max(opened).max(answers)).unwrap_or(100)
+        self.fullest.load(Ordering::Relaxed)
     }
 
     /// Asks the core to end.
@@ -301,15 +368,6 @@ impl Lines {
     pub(super) fn counted(&self) -> Counted {
         self.counted.lock().map(|counted| counted.clone()).unwrap_or_default()
     }
-
-    /// The core's side: something is wrong with the source. Of many troubles the first are told.
-    pub(super) fn complain(&self, trouble: capture::CaptureError) {
-        let _ = self.trouble.push(trouble);
-    }
-
-    pub(super) fn next_trouble(&self) -> Option<capture::CaptureError> {
-        self.trouble.pop()
-    }
 }
 
 #[cfg(test)]
@@ -318,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_slow_listener_misses_packets_and_they_are_counted() {
-        let lines = Lines::holding(4);
+        let (mut core, _dialog, mut listener) = rings_for(4);
         let packet = |payload: &'static [u8]| MediaPacket {
             time: Timestamp::ZERO,
             payload,
@@ -326,23 +384,23 @@ mod tests {
         };
         let flow = FlowId::default();
         for number in [b"0", b"1", b"2", b"3", b"4"] {
-            lines.overhear(flow, &packet(number));
+            core.overhear(flow, &packet(number));
         }
-        assert_eq!(lines.unheard(), 1, "four places");
-        let first = lines.overheard.pop().unwrap();
+        assert_eq!(core.unheard(), 1, "four places");
+        let first = listener.overheard.pop().unwrap();
         assert_eq!(first.payload, b"0");
-        lines.give_back_overheard(first);
-        lines.overhear(flow, &packet(&[0; OVERHEARD_BYTES_MAX + 1]));
-        assert_eq!(lines.unheard(), 2, "too long");
-        lines.overhear(flow, &packet(b"5"));
+        listener.give_back(first);
+        core.overhear(flow, &packet(&[0; OVERHEARD_BYTES_MAX + 1]));
+        assert_eq!(core.unheard(), 2, "too long");
+        core.overhear(flow, &packet(b"5"));
         let heard: Vec<_> =
-            std::iter::from_fn(|| lines.overheard.pop()).map(|it| it.payload).collect();
+            std::iter::from_fn(|| listener.overheard.pop().ok()).map(|it| it.payload).collect();
         assert_eq!(heard, [b"1", b"2", b"3", b"5"]);
     }
 
     #[test]
     fn a_full_ring_refuses_and_buffers_come_back() {
-        let lines = Lines::new();
+        let (mut core, mut dialog, _listener) = rings();
         let sip = |message| Seen::Sip {
             time: Timestamp::ZERO,
             key: FlowKey::default(),
@@ -350,13 +408,13 @@ mod tests {
             message,
         };
         for _ in 0..MESSAGES_MAX {
-            assert!(lines.tell(sip(b"OPTIONS")));
+            assert!(core.tell(sip(b"OPTIONS")));
         }
-        assert!(!lines.tell(sip(b"one too many")));
-        let message = lines.messages.pop().unwrap();
+        assert!(!core.tell(sip(b"one too many")));
+        let message = dialog.messages.pop().unwrap();
         assert_eq!(message.bytes, b"OPTIONS");
-        assert!(!lines.tell(sip(b"its buffer is not back yet")));
-        lines.give_back(message.bytes);
-        assert!(lines.tell(sip(b"now there is room")));
+        assert!(!core.tell(sip(b"its buffer is not back yet")));
+        dialog.give_back(message.bytes);
+        assert!(core.tell(sip(b"now there is room")));
     }
 }

@@ -26,7 +26,7 @@ use store::DatabasePlace;
 use super::core::Core;
 use super::cores::{Handle, LiveCores};
 use super::exchange::Exchange;
-use super::lines::Lines;
+use super::lines::rings_for;
 use super::tap::{Tap, TapCounts};
 use super::{PATIENCE, RELEASE_EVERY};
 use crate::alarms::Board;
@@ -162,9 +162,9 @@ impl Machine {
         let (mut cores, mut appenders, mut handles) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..settings.cores {
             let (writer, appender) = journal.core(number, &WRITER, began_at)?;
-            let lines = Arc::new(Lines::holding(MESSAGES_MAX));
-            handles.push(Handle::stepped(number, Arc::clone(&lines)));
-            cores.push(Core::new(Queue::default(), Worker::new(writer), lines));
+            let (lines, (core, dialog, _)) = (Arc::default(), rings_for(MESSAGES_MAX));
+            handles.push(Handle::stepped(number, Arc::clone(&lines), dialog));
+            cores.push(Core::new(Queue::default(), Worker::new(writer), (lines, core)));
             appenders.push(appender);
         }
         let outages = Arc::new(Outages::default());

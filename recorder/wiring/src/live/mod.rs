@@ -41,9 +41,10 @@ use journal::{JournalState, Recovered};
 pub(crate) use self::confine::without_privileges;
 pub(crate) use self::ledger::LiveLedger;
 
+use self::core::Core;
 use self::cores::{Handle, LiveCores};
 use self::exchange::Exchange;
-use self::lines::Lines;
+use self::lines::{Lines, ListenerEnd, rings};
 use self::place::Place;
 use self::port::{Port, Taps};
 use self::pressure::{Pressure, Strain};
@@ -195,23 +196,25 @@ impl<'a> Run<'a> {
         if taps.len() > usize::from(u8::MAX) + 1 {
             bail!("{} has {} queues; use at most 256 (queues = 256)", port.name, taps.len());
         }
-        let mut starter = Starter { config, place, handles: Vec::new(), journals: Vec::new() };
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        // Were there one for each CPU, nobody else would have one when there is more than they can take.
+        let precede = taps.len() < cpus;
+        let (handles, listening, journals) = Default::default();
+        let mut starter = Starter { config, place, precede, handles, listening, journals };
         match taps {
             Taps::Xdp(taps) => taps.into_iter().try_for_each(|tap| starter.core(tap))?,
             Taps::Copies(tap) => starter.core(*tap)?,
             Taps::Packet(taps) => taps.into_iter().try_for_each(|tap| starter.core(tap))?,
         }
-        let Starter { handles, journals, .. } = starter;
+        let Starter { handles, listening, journals, .. } = starter;
         port.started();
         let cores = LiveCores::new(handles, port.take_endpoints());
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let health: Vec<_> = journals.iter().map(JournalThread::health).collect();
         let conductor = place.conductor(cpus, health.clone())?.never_waiting();
-        let lines = cores.handles.iter().map(|handle| Arc::clone(&handle.lines)).collect();
         let mut exchange = Exchange::new(cores, conductor);
         let sources = place.sources(config, alarms.board(), health);
         let sources = sources.context("the threads that store are not started")?;
-        let window = Window::start(door, lines, sources, &mut exchange)?;
+        let window = Window::start(door, listening, sources, &mut exchange)?;
         let (now, losses) = (clock::instant(), place.losses());
         Ok(Self {
             config: config.clone(),
@@ -394,8 +397,8 @@ impl<'a> Run<'a> {
 
     fn tell_troubles(&mut self) {
         self.tell_journals();
-        for handle in &self.exchange.cores.handles {
-            while let Some(trouble) = handle.lines.next_trouble() {
+        for handle in &mut self.exchange.cores.handles {
+            while let Ok(trouble) = handle.end.trouble.pop() {
                 tracing::warn!("{trouble}");
             }
         }
@@ -589,7 +592,10 @@ fn every(config: &Config) -> Duration {
 struct Starter<'a> {
     config: &'a Config,
     place: &'a Place,
+    /// Whether capture threads go before all others.
+    precede: bool,
     handles: Vec<Handle>,
+    listening: Vec<(Arc<Lines>, ListenerEnd)>,
     journals: Vec<JournalThread>,
 }
 
@@ -599,11 +605,14 @@ impl Starter<'_> {
         let options = self.place.writer_options();
         let (writer, appender) =
             self.place.journal().core(number, &options, clock::capture_time())?;
-        let lines = Arc::new(Lines::new());
+        let (lines, (end, dialog, listener)) = (Arc::<Lines>::default(), rings());
         self.journals.push(JournalThread::start(appender)?);
         let cpu = self.config.cores.get(usize::from(number)).copied();
-        let running = core::start(number, cpu, tap, Worker::new(writer), Arc::clone(&lines))?;
-        self.handles.push(Handle::new(number, lines, running));
+        let at = (cpu, self.precede);
+        let core = Core::new(tap, Worker::new(writer), (Arc::clone(&lines), end));
+        let running = core::start(number, at, core)?;
+        self.listening.push((Arc::clone(&lines), listener));
+        self.handles.push(Handle::new(number, lines, dialog, running));
         Ok(())
     }
 }

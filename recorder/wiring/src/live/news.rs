@@ -61,20 +61,21 @@ impl Pending {
 }
 
 /// Takes the news out of the rings, so that they do not fill. True if there was some.
-pub(super) fn gather(cores: &LiveCores, pending: &mut Pending) -> bool {
+pub(super) fn gather(cores: &mut LiveCores, pending: &mut Pending) -> bool {
     let before = pending.news.len();
-    for (core, handle) in cores.handles.iter().enumerate() {
+    for (core, handle) in cores.handles.iter_mut().enumerate() {
+        let end = &mut handle.end;
         while pending.has_room()
-            && let Some(mut message) = handle.lines.messages.pop()
+            && let Ok(mut message) = end.messages.pop()
         {
             if pending.news.len() > HELD_IN_PLACE_MAX {
                 let copy = message.bytes.as_slice().into();
-                handle.lines.give_back(std::mem::replace(&mut message.bytes, copy));
+                end.give_back(std::mem::replace(&mut message.bytes, copy));
             }
             pending.push(core, News::Message(message));
         }
         while pending.has_room()
-            && let Some(opened) = handle.lines.opened.pop()
+            && let Ok(opened) = end.opened.pop()
         {
             pending.push(core, News::Opened(opened));
         }

@@ -1,5 +1,6 @@
 //! What goes wrong while the recorder runs is survived, counted and told.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::recording::Recording;
@@ -7,7 +8,9 @@ use rustix::process::Signal;
 
 use crate::recorder::{assert_nothing_lost, spanreel};
 use crate::rig::Rig;
-use crate::wire::{SPAN, add_pair, eventually, flood, ip, play, with_wire};
+use crate::wire::{
+    SPAN, add_pair, add_pair_of_queues, eventually, flood, ip, play, skip, with_wire,
+};
 
 /// Plays the calls twice, with something in between.
 fn twice(mode: &'static str, between: impl FnOnce(&Rig) + Send + 'static) {
@@ -187,6 +190,37 @@ fn a_reload_takes_what_is_right_and_refuses_what_is_wrong() {
     });
 }
 
+/// `SCHED_RR` (sched(7)): in real time, and none but the threads that take packets.
+#[test]
+fn capture_threads_go_before_all_others() {
+    const POLICY: usize = 41;
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        return skip("with one CPU, no thread goes before all others");
+    }
+    with_wire(|| {
+        // A capture thread for each CPU would leave nothing to the others.
+        ip(&["link", "delete", SPAN]);
+        add_pair_of_queues(1);
+        let rig = Rig::new(1, 1);
+        let recorder = rig.start(&[]);
+        play(&rig.capture());
+        eventually("the call", || rig.list().len() == 1);
+        let mut policies = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", recorder.id())).unwrap() {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            let (name, fields) = stat.rsplit_once(") ").unwrap();
+            // Fields are counted from 1 (proc_pid_stat(5)); this is the third and on.
+            let policy = fields.split(' ').nth(POLICY - 3).unwrap();
+            policies.insert(name.split_once('(').unwrap().1.to_owned(), policy.to_owned());
+        }
+        let others = policies.iter().filter(|(name, _)| !name.starts_with("capture-"));
+        assert_eq!(policies["capture-0"], "2");
+        assert!(others.clone().count() > 3, "{policies:?}");
+        assert!(others.into_iter().all(|(_, policy)| policy == "0"), "{policies:?}");
+        recorder.stop();
+    });
+}
+
 #[test]
 fn privileges_are_given_up() {
     with_wire(|| {
@@ -194,8 +228,8 @@ fn privileges_are_given_up() {
         let recorder = rig.start(&[]);
         play(&rig.capture());
         eventually("the call", || rig.list().len() == 1);
-        // CAP_NET_ADMIN (12), CAP_NET_RAW (13), CAP_BPF (39), in every thread.
-        let kept = (1_u64 << 12 | 1 << 13 | 1 << 39, 1);
+        // CAP_NET_ADMIN (12), CAP_NET_RAW (13), CAP_SYS_NICE (23), CAP_BPF (39), in every thread.
+        let kept = (1_u64 << 12 | 1 << 13 | 1 << 23 | 1 << 39, 1);
         let tasks = std::fs::read_dir(format!("/proc/{}/task", recorder.id())).unwrap();
         for task in tasks {
             let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();

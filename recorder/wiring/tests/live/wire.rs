@@ -53,7 +53,13 @@ pub(crate) fn enter_namespace() {
 
 /// Makes the pair and brings it up.
 pub(crate) fn add_pair() {
-    let queues = ["numrxqueues", "4", "numtxqueues", "4"];
+    add_pair_of_queues(4);
+}
+
+/// The same with so many queues.
+pub(crate) fn add_pair_of_queues(count: u32) {
+    let count = count.to_string();
+    let queues = ["numrxqueues", &count, "numtxqueues", &count];
     let link =
         [&["link", "add", SPAN], &queues[..], &["type", "veth", "peer", "name", FAR]].concat();
     ip(&[&link[..], &queues[..]].concat());

@@ -13,7 +13,7 @@ use super::mixer::{LASTING, Mixer, Source};
 use super::shared::Shared;
 use crate::clock;
 use crate::engine::{FlowRef, Voice};
-use crate::live::lines::Overheard;
+use crate::live::lines::{ListenerEnd, Overheard};
 use crate::wall_clock::WallClock;
 
 /// A core that the machine does not let run is waited for so long.
@@ -38,6 +38,8 @@ struct Tap {
 /// All of them.
 pub(super) struct Ears {
     shared: Arc<Shared>,
+    /// Where each core's packets come out.
+    overheard: Vec<ListenerEnd>,
     wall_clock: Arc<WallClock>,
     taps: HashMap<CallKey, Tap>,
     /// Whose voices a flow carries.
@@ -45,8 +47,12 @@ pub(super) struct Ears {
 }
 
 impl Ears {
-    pub(super) fn new(shared: Arc<Shared>, wall_clock: Arc<WallClock>) -> Self {
-        Self { shared, wall_clock, taps: HashMap::new(), routes: HashMap::new() }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        overheard: Vec<ListenerEnd>,
+        wall_clock: Arc<WallClock>,
+    ) -> Self {
+        Self { shared, overheard, wall_clock, taps: HashMap::new(), routes: HashMap::new() }
     }
 
     /// Whether nobody listens.
@@ -160,13 +166,13 @@ impl Ears {
 
     /// Takes what the cores copied, and gives what is due to who listens. Those come back whose call is over.
     pub(super) fn turn(&mut self, mut give: impl FnMut(Listener, &[u8])) -> Vec<Listener> {
-        let shared = Arc::clone(&self.shared);
         // Asked for before the packets are taken: all from before it are among them.
-        let until = handed_over(&shared);
-        for (core, lines) in (0..=u8::MAX).zip(&shared.lines) {
-            while let Some(packet) = lines.overheard.pop() {
-                self.packet(core, &packet);
-                lines.give_back_overheard(packet);
+        let until = handed_over(&self.shared);
+        let Self { overheard, taps, routes, .. } = self;
+        for (core, end) in (0..=u8::MAX).zip(overheard) {
+            while let Ok(packet) = end.overheard.pop() {
+                hear((core, packet.flow), &packet, taps, routes);
+                end.give_back(packet);
             }
         }
         for tap in self.taps.values_mut() {
@@ -181,16 +187,21 @@ impl Ears {
         let over: Vec<_> = over.map(|(call, _)| *call).collect();
         self.end(&over)
     }
+}
 
-    fn packet(&mut self, core: u8, packet: &Overheard) {
-        let source = (core, packet.flow);
-        for call in self.routes.get(&source).into_iter().flatten() {
-            let Some(Tap { mixer, voices, .. }) = self.taps.get_mut(call) else { continue };
-            let Some((_, side, formats)) = voices.iter().find(|(of, ..)| *of == source) else {
-                continue;
-            };
-            mixer.packet((*side, formats), source, packet.time, &packet.payload);
-        }
+/// Gives a packet to the calls whose voice it carries.
+fn hear(
+    source: Source,
+    packet: &Overheard,
+    taps: &mut HashMap<CallKey, Tap>,
+    routes: &HashMap<Source, Vec<CallKey>>,
+) {
+    for call in routes.get(&source).into_iter().flatten() {
+        let Some(Tap { mixer, voices, .. }) = taps.get_mut(call) else { continue };
+        let Some((_, side, formats)) = voices.iter().find(|(of, ..)| *of == source) else {
+            continue;
+        };
+        mixer.packet((*side, formats), source, packet.time, &packet.payload);
     }
 }
 

@@ -41,7 +41,7 @@ use self::serve::Server;
 use self::shared::News;
 pub(super) use self::shared::{Shared, Snapshot};
 use super::exchange::Exchange;
-use super::lines::Lines;
+use super::lines::{Lines, ListenerEnd};
 use crate::engine::UpCall;
 use crate::priority;
 use crate::wall_clock::WallClock;
@@ -96,16 +96,17 @@ impl Window {
     /// It cannot be started.
     pub(super) fn start(
         door: Option<Door>,
-        lines: Vec<Arc<Lines>>,
+        listening: Vec<(Arc<Lines>, ListenerEnd)>,
         sources: Sources,
         exchange: &mut Exchange,
     ) -> Result<Self> {
+        let (lines, overheard) = listening.into_iter().unzip();
         let shared = Arc::new(Shared::new(lines));
         let wall_clock = Arc::clone(&sources.wall_clock);
         let mut thread = None;
         if let Some(Door { listener, path }) = door {
             exchange.conductor.engine.watch_calls();
-            let server = Server::new(listener, Arc::clone(&shared), sources);
+            let server = Server::new(listener, Arc::clone(&shared), overheard, sources);
             let started = std::thread::Builder::new()
                 .name("window".into())
                 .spawn(|| {

@@ -21,6 +21,7 @@ use super::peer::Peer;
 use super::report::{Reporter, Sources};
 use super::shared::{News, Shared};
 use crate::clock;
+use crate::live::lines::ListenerEnd;
 
 /// How long it sleeps when nothing comes, and while somebody listens.
 const NAP: Duration = Duration::from_millis(50);
@@ -47,11 +48,16 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(listener: UnixListener, shared: Arc<Shared>, sources: Sources) -> Self {
+    pub(super) fn new(
+        listener: UnixListener,
+        shared: Arc<Shared>,
+        overheard: Vec<ListenerEnd>,
+        sources: Sources,
+    ) -> Self {
         let wall_clock = Arc::clone(&sources.wall_clock);
         Self {
             listener,
-            ears: Ears::new(Arc::clone(&shared), wall_clock),
+            ears: Ears::new(Arc::clone(&shared), overheard, wall_clock),
             shared,
             reporter: Reporter::new(sources),
             peers: Vec::new(),

@@ -141,6 +141,7 @@ impl Input {
             calls: CALLS,
             seconds: SECONDS,
             codec: Codecs::Pcmu,
+            srtp: false,
             seed: 1,
             loss: 0.0,
             reorder: 0.0,

@@ -207,6 +207,7 @@ fn calls(seed: u64, to: &Path) {
         calls: CALLS,
         seconds: SECONDS,
         codec: Codecs::Mix,
+        srtp: false,
         seed,
         loss: 0.0,
         reorder: 0.0,

@@ -1,7 +1,7 @@
 //! Whether the recordings are what was said: of each call one, each sample of each side on its channel and nothing
 //! else there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use anyhow::Result;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use store::{Catalog, Filter, Order};
 
-use super::sound::Listener;
+use super::sound::{Listener, Rtp};
 use crate::data_dir::DataDir;
 use crate::synth::{PACKET_SAMPLES, SideTruth, Studio, Truth};
 
@@ -163,6 +163,52 @@ impl Checked {
 }
 
 fn judge(listener: &Listener, truth: &Truth, recording: &Recording, studio: &Studio) -> Verdict {
+    match studio.is_encrypted() {
+        false => judge_sound(listener, truth, recording, studio),
+        true => match listener.packets(recording) {
+            Ok(packets) => judge_packets(&packets, truth, recording.complete, studio),
+            Err(error) => Verdict::False(format!("{error:#}")),
+        },
+    }
+}
+
+/// Of what was encrypted, the packets are kept as they were: each once, and no other.
+fn judge_packets(packets: &[Rtp], truth: &Truth, complete: bool, studio: &Studio) -> Verdict {
+    let mut wanted = HashSet::new();
+    for side in &truth.sides {
+        let speaker = studio.speaker(truth.call, side.side);
+        let arrived = (0..side.sent).filter(|index| side.lost.binary_search(index).is_err());
+        wanted.extend(arrived.map(|index| speaker.packet(index)));
+    }
+    if !packets.iter().all(|packet| wanted.remove(packet.bytes())) {
+        return Verdict::False("there is a packet that neither side sent, or twice".into());
+    }
+    told_rightly(wanted.len() as u64, truth, complete).unwrap_or(Verdict::Exact { off: 0 })
+}
+
+/// What is to be said of a recording that misses packets, or says so without.
+fn told_rightly(missing: u64, truth: &Truth, complete: bool) -> Option<Verdict> {
+    let lost: u64 = truth.sides.iter().map(|side| side.lost.len() as u64).sum();
+    if missing > 0 {
+        return Some(match complete {
+            true => {
+                Verdict::False(format!("{missing} packets are missing, and it is called complete"))
+            }
+            false => Verdict::Incomplete(missing),
+        });
+    }
+    (complete != (lost == 0)).then(|| {
+        let says = if complete { "complete" } else { "incomplete" };
+        Verdict::False(format!("{lost} packets were lost on the way; it is called {says}"))
+    })
+}
+
+fn judge_sound(
+    listener: &Listener,
+    truth: &Truth,
+    recording: &Recording,
+    studio: &Studio,
+) -> Verdict {
     let channels = match listener.hear(recording) {
         Ok(channels) => channels,
         Err(error) => return Verdict::False(format!("{error:#}")),
@@ -179,18 +225,8 @@ fn judge(listener: &Listener, truth: &Truth, recording: &Recording, studio: &Stu
         return Verdict::False("there is something on a channel that its side did not say".into());
     }
     let missing = caller.missing + callee.missing;
-    let lost: u64 = truth.sides.iter().map(|side| side.lost.len() as u64).sum();
-    if missing > 0 {
-        return match recording.complete {
-            true => {
-                Verdict::False(format!("{missing} packets are missing, and it is called complete"))
-            }
-            false => Verdict::Incomplete(missing),
-        };
-    }
-    if recording.complete != (lost == 0) {
-        let says = if recording.complete { "complete" } else { "incomplete" };
-        return Verdict::False(format!("{lost} packets were lost on the way; it is called {says}"));
+    if let Some(verdict) = told_rightly(missing, truth, recording.complete) {
+        return verdict;
     }
     if caller.is_moved || callee.is_moved {
         return Verdict::Moved;
@@ -268,8 +304,8 @@ mod tests {
     use super::*;
     use crate::synth::{Codecs, Making, Options, Slice};
 
-    fn calls() -> (Vec<Truth>, Studio) {
-        let options = Options { codec: Codecs::Pcmu, loss: 10.0, ..Options::of(2, 1) };
+    fn calls(srtp: bool) -> (Vec<Truth>, Studio) {
+        let options = Options { codec: Codecs::Pcmu, srtp, loss: 10.0, ..Options::of(2, 1) };
         let mut making = Making::new(&options);
         let mut slice = Slice::default();
         while making.next(&mut slice) {}
@@ -295,8 +331,40 @@ mod tests {
     }
 
     #[test]
+    fn packets_that_were_kept_are_those_that_were_sent() {
+        let (truths, studio) = calls(true);
+        let arrived = |truth: &Truth, except: &[(usize, u32)]| -> Vec<Rtp> {
+            let mut packets = Vec::new();
+            for (number, side) in truth.sides.iter().enumerate() {
+                let speaker = studio.speaker(truth.call, side.side);
+                let wanted = (0..side.sent).filter(|index| {
+                    !side.lost.contains(index) && !except.contains(&(number, *index))
+                });
+                packets.extend(wanted.map(|index| Rtp(speaker.packet(index))));
+            }
+            packets
+        };
+        let (truth, other) = (&truths[0], &truths[1]);
+        let judged = |packets: &[Rtp], complete| judge_packets(packets, truth, complete, &studio);
+        assert!(truth.sides.iter().all(|side| !side.lost.is_empty()), "{truth:?}");
+        assert!(matches!(judged(&arrived(truth, &[]), false), Verdict::Exact { .. }));
+        assert!(matches!(judged(&arrived(truth, &[]), true), Verdict::False(_)), "some were lost");
+        // The first and the last of a side always arrive.
+        let fewer = arrived(truth, &[(0, 0), (1, 49)]);
+        assert!(matches!(judged(&fewer, false), Verdict::Incomplete(2)));
+        assert!(matches!(judged(&fewer, true), Verdict::False(_)));
+        let mut more = arrived(truth, &[]);
+        more.push(Rtp(more[7].bytes().to_vec()));
+        assert!(matches!(judged(&more, false), Verdict::False(_)), "one is there twice");
+        more.pop();
+        more[7].0[30] ^= 1;
+        assert!(matches!(judged(&more, false), Verdict::False(_)), "one is another");
+        assert!(matches!(judged(&arrived(other, &[]), false), Verdict::False(_)));
+    }
+
+    #[test]
     fn a_channel_as_it_was_said_is_found_so_and_any_change_is_told() {
-        let (truths, studio) = calls();
+        let (truths, studio) = calls(false);
         for (truth, other) in [(&truths[0], &truths[1]), (&truths[1], &truths[0])] {
             for side in 0..2 {
                 let as_said = channel(truth, side, &studio);

@@ -23,7 +23,7 @@ use crate::synth::Codecs;
                   sample.\nEnds 1 if a packet was dropped or a call is not exactly as it was sent.")]
 pub(crate) struct Load {
     /// Calls, all at once if they last longer than it takes them to begin.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: u32,
     /// How long the parties of each call speak.
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=7_200))]
@@ -31,6 +31,10 @@ pub(crate) struct Load {
     /// What they speak in.
     #[arg(long, value_enum, default_value_t = Codecs::Mix)]
     codec: Codecs,
+    /// What they say is encrypted: SRTP (AES_CM_128_HMAC_SHA1_80), with the keys in the SDP. It is recorded as it is, and
+    /// checked packet for packet.
+    #[arg(long)]
+    srtp: bool,
     /// RTP packets that are lost before they reach the recorder, percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = crate::synth::percent)]
     loss: f64,
@@ -70,6 +74,7 @@ pub(super) fn run(arguments: &Load) -> Result<Verdict> {
         seconds: arguments.seconds,
         start_spread: arguments.start_spread.map_or(start_spread(arguments.calls), f64::from),
         codec: arguments.codec,
+        srtp: arguments.srtp,
         loss: arguments.loss,
         seed: arguments.seed,
     };
@@ -101,10 +106,11 @@ pub(super) fn told(trial: &Trial) -> String {
     line(
         "calls",
         format!(
-            "{} of {} s each, {:.0} at once",
+            "{} of {} s each, {:.0} at once{}",
             workload.calls,
             workload.seconds,
-            workload.at_once()
+            workload.at_once(),
+            if workload.srtp { ", SRTP" } else { "" }
         ),
     );
     line("capture", trial.capture.clone());
@@ -118,10 +124,11 @@ pub(super) fn told(trial: &Trial) -> String {
             ),
         );
     }
+    let what = if workload.srtp { "packet" } else { "sample" };
     line(
         "recorded",
         format!(
-            "{} of {} calls exact, sample for sample; {} incomplete, {} missing, {} refused, {} NOT RIGHT",
+            "{} of {} calls exact, {what} for {what}; {} incomplete, {} missing, {} refused, {} NOT RIGHT",
             checked.exact,
             workload.calls,
             checked.incomplete,

@@ -1,9 +1,11 @@
-//! `spanreel bench search`: the most calls at once of which nothing is lost, as RFC 2544 (26.1) finds throughput, and
-//! what happens beyond.
+//! `spanreel bench search`: the most calls at once of which nothing is lost while finishing keeps up, as RFC 2544 (26.1)
+//! finds throughput, and what happens beyond.
 //!
-//! The load is doubled until it fails, then halved in between until the two are near enough, all in short trials; the most
-//! must pass again in longer ones, with other calls. A load fails if it fails twice: one hiccup of the machine ends no
-//! search. Then come loads above it. Time is bounded: what is not done in it is left out and said.
+//! In a trial, calls begin as long as each of them lasts: when all are up, the first end, and are finished beside the
+//! others. A machine that falls behind with that carries the load for a while, but not for hours, so that it counts as
+//! failing. The load is doubled until it fails, then halved in between until the two are near enough, all in short trials;
+//! the most must pass again in longer ones, with other calls. What fails by a hair must fail twice: one hiccup of the
+//! machine ends no search. Then come loads above it. Time is bounded: what is not done in it is left out and said.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -33,8 +35,9 @@ pub(crate) struct Search {
     /// Calls at once that are never exceeded.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     most: u32,
-    /// How long the parties of each call speak, at least.
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    /// How long the parties of each call speak, and within how long the calls begin. Each call costs something besides its
+    /// seconds: of longer ones, the machine carries more.
+    #[arg(long, value_name = "S", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
     /// How near the load that passes and the one that fails are to be, percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
@@ -54,15 +57,12 @@ pub(crate) struct Search {
 
 /// Loads beyond the most, percent of it.
 const OVERLOADS: [u32; 3] = [110, 130, 150];
-/// Calls are all up for so long at least.
-const PLATEAU_SECONDS: f64 = 5.0;
-/// New calls a second, so that trials are short; but calls begin within three seconds at least.
-const BEGINS_PER_SECOND: f64 = 1_000.0;
-const START_SPREAD_MIN: f64 = 3.0;
+/// From a call's end until it can be played, of 99 in 100: where finishing keeps up, it is 1 to 1.5 s.
+const PLAYABLE_MS_MAX: f64 = 2_000.0;
 /// Longer trials that the most must pass, and by how much they are longer.
 const CONFIRMATIONS: u32 = 2;
 const LONGER: u32 = 2;
-/// How often a load may fail until it counts as failing.
+/// How often a load may fail by a hair until it counts as failing.
 const FAILURES_MAX: u32 = 2;
 
 /// What was found.
@@ -129,9 +129,34 @@ pub(super) fn run(arguments: &Search) -> Result<Verdict> {
 
 impl Search {
     fn workload(&self, calls: u32, longer: u32, seed: u64) -> Workload {
-        let spread = (f64::from(calls) / BEGINS_PER_SECOND).max(START_SPREAD_MIN);
-        let seconds = self.seconds.max((spread + PLATEAU_SECONDS).ceil() as u32) * longer;
-        Workload { calls, seconds, start_spread: spread, codec: self.codec, loss: 0.0, seed }
+        let (seconds, codec) = (self.seconds * longer, self.codec);
+        let start_spread = f64::from(seconds);
+        Workload { calls, seconds, start_spread, codec, srtp: false, loss: 0.0, seed }
+    }
+}
+
+/// How a load came out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    /// By so little that another try may pass.
+    FailedByAHair,
+    Failed,
+}
+
+/// Also fails a trial in which finishing did not keep up.
+fn judge(trial: &mut Trial) -> Outcome {
+    let playable = trial.used.playable.unwrap_or_default();
+    if playable.p99_ms > PLAYABLE_MS_MAX {
+        let [p99, most] = [playable.p99_ms, PLAYABLE_MS_MAX].map(|ms| ms / 1e3);
+        trial.failures.push(format!(
+            "finishing does not keep up: {p99:.1} s from a call's end until it can be played (p99; {most} s at most)"
+        ));
+    }
+    match trial.is_passed() {
+        true => Outcome::Passed,
+        false if playable.median_ms > PLAYABLE_MS_MAX => Outcome::Failed,
+        false => Outcome::FailedByAHair,
     }
 }
 
@@ -181,25 +206,27 @@ impl<'a, M: FnMut(&Workload) -> Result<Trial>> Steps<'a, M> {
         clock::instant() + self.longest * trials <= self.deadline
     }
 
-    /// Measures one load, so many times as long as is usual. True if it passed.
-    fn try_once(&mut self, calls: u32, longer: u32) -> Result<bool> {
+    /// Measures one load, so many times as long as is usual.
+    fn try_once(&mut self, calls: u32, longer: u32) -> Result<Outcome> {
         let (began, seed) = (clock::instant(), self.trials.len() as u64 + 1);
-        let trial = (self.measure)(&self.arguments.workload(calls, longer, seed))?;
+        let mut trial = (self.measure)(&self.arguments.workload(calls, longer, seed))?;
         self.longest = self.longest.max(began.elapsed() / longer);
-        let passed = trial.is_passed();
-        let outcome = if passed { "passed".into() } else { trial.failures.join("; ") };
+        let outcome = judge(&mut trial);
+        let told = if trial.is_passed() { "passed".into() } else { trial.failures.join("; ") };
         if std::io::stderr().is_terminal() {
-            crate::output::say(format_args!("{calls} calls: {outcome}"));
+            crate::output::say(format_args!("{calls} calls: {told}"));
         }
         self.trials.push(trial);
-        Ok(passed)
+        Ok(outcome)
     }
 
-    /// The same, but what fails is measured again, with other calls.
+    /// The same, but what fails by a hair is measured again, with other calls. True if it passed.
     fn try_load(&mut self, calls: u32, longer: u32) -> Result<bool> {
         for _ in 0..FAILURES_MAX {
-            if self.try_once(calls, longer)? {
-                return Ok(true);
+            match self.try_once(calls, longer)? {
+                Outcome::Passed => return Ok(true),
+                Outcome::Failed => return Ok(false),
+                Outcome::FailedByAHair => {}
             }
         }
         Ok(false)
@@ -325,7 +352,9 @@ fn in_words(found: &Found, trials: &[Trial]) -> String {
     let seconds = found.seconds;
     text += &match found.lossless_calls {
         0 => "\nNO LOAD PASSED".to_owned(),
-        most => format!("\n{most} calls at once without any loss, in {seconds:.0} s"),
+        most => format!(
+            "\n{most} calls at once without any loss, finished as they end; found in {seconds:.0} s"
+        ),
     };
     if let Some(failing) = found.failing_calls {
         text += &format!("; {failing} fail: {}", found.failures.join("; "));
@@ -339,7 +368,24 @@ fn in_words(found: &Found, trials: &[Trial]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::onlooker::Playable;
     use super::*;
+
+    #[test]
+    fn a_load_that_is_finished_too_late_fails_and_for_good_if_most_of_it_is() {
+        let workload = search(1, 1).workload(1, 1, 1);
+        let judged = |median_ms, p99_ms, dropped: bool| {
+            let failures = dropped.then(|| "it dropped".to_owned()).into_iter().collect();
+            let mut trial = Trial::made_up(workload.clone(), failures);
+            trial.used.playable = Some(Playable { median_ms, p99_ms, ..Playable::default() });
+            let outcome = judge(&mut trial);
+            (outcome, trial.failures.len())
+        };
+        assert!(judged(1_100.0, 1_999.0, false) == (Outcome::Passed, 0));
+        assert!(judged(1_100.0, 2_001.0, false) == (Outcome::FailedByAHair, 1));
+        assert!(judged(2_001.0, 4_000.0, false) == (Outcome::Failed, 1));
+        assert!(judged(1_100.0, 1_300.0, true) == (Outcome::FailedByAHair, 1));
+    }
 
     fn search(from: u32, most: u32) -> Search {
         Search {

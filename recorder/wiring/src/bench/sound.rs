@@ -109,9 +109,14 @@ impl Listener {
 }
 
 /// An RTP packet (RFC 3550, 5.1).
-pub(super) struct Rtp(Vec<u8>);
+pub(super) struct Rtp(pub(super) Vec<u8>);
 
 impl Rtp {
+    /// All of it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// What is behind the fixed header.
     pub(super) fn content(&self) -> &[u8] {
         self.0.get(RTP_HEADER_BYTES..).unwrap_or_default()

@@ -39,6 +39,8 @@ pub(super) struct Workload {
     /// What they speak in.
     #[serde(serialize_with = "codec")]
     pub(super) codec: Codecs,
+    /// Whether what they say is encrypted.
+    pub(super) srtp: bool,
     /// RTP packets that are lost before they reach the recorder, percent.
     pub(super) loss: f64,
     /// The same number, the same calls.
@@ -66,6 +68,7 @@ impl Workload {
             calls: self.calls,
             seconds: self.seconds,
             codec: self.codec,
+            srtp: self.srtp,
             seed: self.seed,
             loss: self.loss,
             reorder: 0.0,

@@ -30,6 +30,7 @@ pub(super) enum Topic {
     Reorder,
     Duplicate,
     Jitter,
+    Keys,
 }
 
 /// A place in the tree of everything that is drawn from one seed; also the 64 bits drawn there.

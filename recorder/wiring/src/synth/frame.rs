@@ -159,6 +159,18 @@ impl Template {
         template
     }
 
+    /// The RTP header of the packet `index`.
+    #[inline]
+    pub(super) fn rtp(&self, index: u32) -> [u8; RTP_BYTES] {
+        let mut header = self.headers.last_chunk::<RTP_BYTES>().copied().unwrap_or_default();
+        let sequence = self.first_sequence.wrapping_add(index as u16);
+        let timestamp = self.first_timestamp.wrapping_add(index.wrapping_mul(PACKET_UNITS));
+        header[1] |= if index == 0 { MARKER as u8 } else { 0 };
+        header[2..4].copy_from_slice(&sequence.to_be_bytes());
+        header[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        header
+    }
+
     /// Writes the headers of the packet `index`, which go before its payload.
     #[inline]
     pub(super) fn write(
@@ -241,7 +253,11 @@ pub(super) fn report(out: &mut Vec<u8>, call: &Call, side: Side, number: u64) ->
     let time = party.report(number);
     let sent = (time - party.first_time) / PACKET_NANOS + 1;
     let id = party.ip_id.wrapping_add(0x4000 + number as u16);
-    udp(out, ports, Service::Media, id, &[&rtcp(party, time, sent as u32)])
+    let mut packet = rtcp(party, time, sent as u32);
+    if let Some(keys) = party.keys {
+        keys.rtcp(party.ssrc).rtcp(number as u32, &mut packet);
+    }
+    udp(out, ports, Service::Media, id, &[&packet])
 }
 
 /// RFC 3550, 6.4.1 and 6.5: a sender report and the canonical name, of `party` at the time `now`, after
@@ -291,6 +307,7 @@ mod tests {
                 let mut headers = [0; RTP_FRAME_HEADER_BYTES];
                 template.write(index, &payload, &mut headers);
                 assert_eq!([&headers[..], &payload].concat(), whole, "packet {index}");
+                assert_eq!(template.rtp(index), header, "packet {index}");
             }
         }
     }

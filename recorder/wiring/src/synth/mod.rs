@@ -1,7 +1,7 @@
 //! `spanreel synth`: a capture of concurrent calls whose every packet and sample is known.
 //!
 //! Takes a number of calls, a seed and what is to go wrong; gives a pcap file of correct SIP (RFC 3261),
-//! SDP (RFC 8866), RTP and RTCP (RFC 3550) with G.711, and beside it the [`Truth`] about each call.
+//! SDP (RFC 8866), RTP and RTCP (RFC 3550) with G.711, or SRTP of it, and beside it the [`Truth`] about each call.
 //! The same options give the same bytes on every machine and with any number of threads: each packet is a
 //! function of the seed, the call, the side and its number, and [`Studio::payload`] gives it again.
 
@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod sip;
 mod slice;
+mod srtp;
 mod timeline;
 mod truth;
 mod voice;
@@ -29,7 +30,7 @@ use clap::{Args, ValueEnum};
 
 use output::Output;
 use plan::{Call, PACKET_NANOS, Party, Plan};
-use voice::{Bank, Voice};
+use voice::Bank;
 
 pub(crate) use making::Making;
 pub(crate) use slice::Slice;
@@ -54,6 +55,9 @@ pub struct Options {
     /// What they speak in.
     #[arg(long, value_enum, default_value_t = Codecs::Mix)]
     pub codec: Codecs,
+    /// What they say is encrypted: SRTP (AES_CM_128_HMAC_SHA1_80), with the keys in the SDP.
+    #[arg(long)]
+    pub srtp: bool,
     /// Another number, other calls; the same number, the same bytes.
     #[arg(long, value_name = "K", default_value_t = 1)]
     pub seed: u64,
@@ -125,14 +129,27 @@ impl fmt::Display for Summary {
 /// Who speaks on one side of a call.
 pub(crate) struct Speaker<'a> {
     bank: &'a Bank,
-    voice: Voice,
+    party: Party,
     law: Law,
 }
 
 impl Speaker<'_> {
     /// As [`Studio::payload`].
     pub(crate) fn payload(&self, index: u32) -> [u8; PACKET_SAMPLES] {
-        self.bank.render(&self.voice, self.law, index)
+        self.bank.render(&self.party.voice, self.law, index)
+    }
+
+    /// The RTP packet `index` as it is on the wire.
+    pub(crate) fn packet(&self, index: u32) -> Vec<u8> {
+        let header = frame::rtp_header(&self.party, self.law.payload_type(), index);
+        let sound = self.payload(index);
+        match self.party.protector() {
+            None => [&header[..], &sound].concat(),
+            Some(protector) => {
+                let protected = self.party.protected(&protector, index, &header, &sound);
+                [&header[..], &protected].concat()
+            }
+        }
     }
 }
 
@@ -154,7 +171,12 @@ impl Studio {
     /// One side of call `call` (from 0).
     pub(crate) fn speaker(&self, call: u32, side: Side) -> Speaker<'_> {
         let call = self.plan.call(call);
-        Speaker { bank: &self.bank, voice: call.party(side).voice, law: call.law }
+        Speaker { bank: &self.bank, party: *call.party(side), law: call.law }
+    }
+
+    /// Whether what they say is encrypted.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.plan.srtp
     }
 
     /// The payload of packet `index` (from 0, in the order of sending) of one side of call `call` (from 0).
@@ -279,6 +301,7 @@ impl Options {
             calls,
             seconds,
             codec: Codecs::Mix,
+            srtp: false,
             seed: 1,
             loss: 0.0,
             reorder: 0.0,

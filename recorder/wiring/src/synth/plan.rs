@@ -5,13 +5,16 @@ use base::{Endpoint, Side};
 use super::chance::{Chance, Topic};
 use super::frame::{Host, Port};
 use super::g711::Law;
-use super::voice::Voice;
+use super::srtp::{Master, Protector, TAG_BYTES};
+use super::voice::{PACKET_SAMPLES, Voice};
 use super::{Codecs, Options};
 
 /// Nanoseconds between two packets of a side.
 pub(super) const PACKET_NANOS: u64 = 20 * MILLISECOND;
 /// RTP timestamp units per packet.
 pub(super) const PACKET_UNITS: u32 = 160;
+/// Bytes of a packet's sound and its authentication tag.
+pub(super) const SRTP_PAYLOAD_BYTES: usize = PACKET_SAMPLES + TAG_BYTES;
 pub(super) const PACKETS_PER_SECOND: u32 = 50;
 pub(super) const MILLISECOND: u64 = 1_000_000;
 /// RFC 3550, 6.2: the recommended minimum between two reports.
@@ -29,6 +32,8 @@ const CALLS_PER_GATEWAY: u32 = 100;
 pub(super) struct Plan {
     chance: Chance,
     codecs: Codecs,
+    /// Whether what they say is encrypted.
+    pub(super) srtp: bool,
     /// RTP packets that each side sends.
     pub(super) packets: u32,
     spread: u64,
@@ -71,6 +76,8 @@ pub(super) struct Party {
     pub(super) first_time: u64,
     pub(super) ip_id: u16,
     pub(super) voice: Voice,
+    /// Of its SRTP, if that is what it sends.
+    pub(super) keys: Option<Master>,
     pub(super) chance: Chance,
 }
 
@@ -88,6 +95,7 @@ impl Plan {
         Self {
             chance: Chance::new(options.seed),
             codecs: options.codec,
+            srtp: options.srtp,
             packets: options.seconds * PACKETS_PER_SECOND,
             spread: micros(options.start_spread * 1e6),
             loss: options.loss,
@@ -187,6 +195,7 @@ impl Plan {
             first_time: phase,
             ip_id: chance.on(Topic::IpId).bits() as u16,
             voice: Voice::new(call, chance, side == Side::Callee),
+            keys: self.srtp.then(|| master(chance.on(Topic::Keys))),
             chance,
         }
     }
@@ -262,6 +271,30 @@ impl Party {
         self.first_report() + number * REPORT_NANOS
     }
 
+    /// What protects its RTP, if anything does.
+    pub(super) fn protector(&self) -> Option<Protector> {
+        self.keys.map(|keys| keys.rtp(self.ssrc))
+    }
+
+    /// Its sound as it is on the wire, behind the header of the packet `index`.
+    pub(super) fn protected(
+        &self,
+        protector: &Protector,
+        index: u32,
+        header: &[u8],
+        sound: &[u8; PACKET_SAMPLES],
+    ) -> [u8; SRTP_PAYLOAD_BYTES] {
+        let mut payload = [0; SRTP_PAYLOAD_BYTES];
+        payload.iter_mut().zip(sound).for_each(|(to, from)| *to = *from);
+        protector.rtp(header, self.packet_index(index), &mut payload);
+        payload
+    }
+
+    /// With the rollover counter (RFC 3711, 3.3.1).
+    pub(super) fn packet_index(&self, index: u32) -> u64 {
+        u64::from(self.first_sequence) + u64::from(index)
+    }
+
     /// Its end of the stream, as that of a datagram.
     pub(super) const fn media_port(&self) -> Port {
         Port(self.host, self.media_port)
@@ -271,6 +304,11 @@ impl Party {
     pub(super) const fn media(&self) -> Endpoint {
         Endpoint::v4(self.host.ip, self.media_port)
     }
+}
+
+fn master(chance: Chance) -> Master {
+    let words: [_; 4] = std::array::from_fn(|at| chance.nth(at as u64).bits().to_be_bytes());
+    Master::new(words.as_flattened().first_chunk().copied().unwrap_or([0; 30]))
 }
 
 /// A telephone of its own: 10.0.0.0/8.

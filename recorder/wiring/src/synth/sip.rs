@@ -174,7 +174,7 @@ const fn other(law: Law) -> Law {
     }
 }
 
-/// RFC 8866, with telephone events (RFC 4733) beside the laws.
+/// RFC 8866, with telephone events (RFC 4733) beside the laws; the keys of SRTP by RFC 4568.
 fn description(party: &Party, laws: &[Law]) -> String {
     let id = party.chance.on(Topic::Identity).nth(1).below(1 << 31);
     let ip = party.media().ip();
@@ -183,9 +183,16 @@ fn description(party: &Party, laws: &[Law]) -> String {
         .iter()
         .map(|law| format!("a=rtpmap:{} {}/8000\r\n", law.payload_type(), law.name()))
         .collect();
+    let (profile, crypto) = match party.keys {
+        None => ("RTP/AVP", String::new()),
+        Some(keys) => {
+            let keys = keys.inline();
+            ("RTP/SAVP", format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{keys}\r\n"))
+        }
+    };
     format!(
         "v=0\r\no=- {id} {id} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-         m=audio {} RTP/AVP {} 101\r\n{maps}a=rtpmap:101 telephone-event/8000\r\n\
+         m=audio {} {profile} {} 101\r\n{crypto}{maps}a=rtpmap:101 telephone-event/8000\r\n\
          a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n",
         party.media_port,
         types.join(" ")

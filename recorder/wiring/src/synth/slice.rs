@@ -13,6 +13,7 @@ use super::Studio;
 use super::frame::{self, Service};
 use super::plan::{Call, MILLISECOND, PACKETS_PER_SECOND, Party, REPORT_NANOS};
 use super::sip::Message;
+use super::srtp::Protector;
 use super::truth::{self, Tally, Truth};
 use super::voice::PACKET_SAMPLES;
 
@@ -169,6 +170,7 @@ impl Group {
         span: &Range<u64>,
     ) {
         let party = call.party(side);
+        let protector = party.protector();
         let due = studio.packets_due(party, span);
         let mut payloads = std::mem::take(&mut self.payloads);
         payloads.clear();
@@ -193,7 +195,7 @@ impl Group {
                 let ready =
                     index.checked_sub(due.start).and_then(|i| payloads.get(i as usize)).copied();
                 let payload = ready.unwrap_or_else(|| studio.render(call, side, index));
-                self.packet(group, call, party, (index, time), &payload);
+                self.packet(group, call, (party, protector.as_ref()), (index, time), &payload);
             }
         }
         self.payloads = payloads;
@@ -203,13 +205,15 @@ impl Group {
         &mut self,
         group: u32,
         call: &Call,
-        party: &Party,
+        (party, protector): (&Party, Option<&Protector>),
         (index, time): (u32, u64),
         payload: &[u8; PACKET_SAMPLES],
     ) {
         let ports = (party.media_port(), call.party(party.side.other()).media_port());
         let header = frame::rtp_header(party, call.law.payload_type(), index);
         let id = party.ip_id.wrapping_add(index as u16);
+        let protected = protector.map(|it| party.protected(it, index, &header, payload));
+        let payload = protected.as_ref().map_or(&payload[..], |protected| &protected[..]);
         self.append(group, time, |bytes| {
             frame::udp(bytes, ports, Service::Media, id, &[&header, payload])
         });

@@ -143,7 +143,11 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 /// What is sent in real time is what stands in a file of the same calls.
 #[test]
 fn a_timeline_has_the_same_frames_and_the_same_truth() {
-    for options in [Options::of(40, 7), Options { loss: 4.0, ..Options::of(33, 6) }] {
+    for options in [
+        Options::of(40, 7),
+        Options { loss: 4.0, ..Options::of(33, 6) },
+        Options { srtp: true, ..Options::of(20, 6) },
+    ] {
         let (mut making, mut slice) = (Making::new(&options), Slice::default());
         let mut made = Vec::new();
         while making.next(&mut slice) {

@@ -16,8 +16,9 @@ use rayon::prelude::*;
 
 use super::frame::{self, RTP_FRAME_HEADER_BYTES, Template};
 use super::g711::Law;
-use super::plan::{Call, PACKET_NANOS};
+use super::plan::{Call, PACKET_NANOS, SRTP_PAYLOAD_BYTES};
 use super::sip::Message;
+use super::srtp::Protector;
 use super::truth::{self, Tally};
 use super::voice::{PACKET_SAMPLES, Slot, Voice};
 use super::{Options, Studio, Truth};
@@ -48,6 +49,8 @@ struct Stream {
     template: Template,
     voice: Voice,
     law: Law,
+    /// Of its SRTP, and the index of its first packet there.
+    protector: Option<(Box<Protector>, u64)>,
     /// Of the next packet.
     slot: Slot,
     index: u32,
@@ -217,10 +220,13 @@ impl Stream {
     fn new(studio: &Studio, call: &Call, side: Side) -> Self {
         let (party, to) = (call.party(side), call.party(side.other()));
         let first = party.first_time - studio.plan.origin();
+        let protector = party.protector().map(|it| (Box::new(it), party.packet_index(0)));
+        let bytes = if protector.is_some() { SRTP_PAYLOAD_BYTES } else { PACKET_SAMPLES };
         Self {
-            template: Template::new(party, to, call.law.payload_type(), PACKET_SAMPLES),
+            template: Template::new(party, to, call.law.payload_type(), bytes),
             voice: party.voice,
             law: call.law,
+            protector,
             slot: party.voice.slot_of(0),
             index: 0,
             first_round: (first / PACKET_NANOS) as u32,
@@ -234,11 +240,20 @@ impl Stream {
     #[inline]
     fn write(&mut self, studio: &Studio, to: &mut [u8; FRAME_BYTES_MAX]) -> Option<usize> {
         let (headers, rest) = to.split_first_chunk_mut()?;
-        let payload = rest.first_chunk_mut::<PACKET_SAMPLES>()?;
-        studio.bank.read(&self.voice, self.slot, self.law, self.index, payload);
+        let sound = rest.first_chunk_mut::<PACKET_SAMPLES>()?;
+        studio.bank.read(&self.voice, self.slot, self.law, self.index, sound);
+        let payload: &[u8] = match &self.protector {
+            None => sound,
+            Some((protector, first)) => {
+                let payload = rest.first_chunk_mut::<SRTP_PAYLOAD_BYTES>()?;
+                let index = first + u64::from(self.index);
+                protector.rtp(&self.template.rtp(self.index), index, payload);
+                payload
+            }
+        };
         self.template.write(self.index, payload, headers);
         self.step();
-        Some(RTP_FRAME_HEADER_BYTES + PACKET_SAMPLES)
+        Some(RTP_FRAME_HEADER_BYTES + payload.len())
     }
 
     #[inline]

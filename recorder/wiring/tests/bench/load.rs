@@ -41,6 +41,19 @@ fn calls_from_memory_lose_what_they_should_and_nothing_else() {
 }
 
 #[test]
+fn encrypted_calls_are_kept_as_they_were_sent() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = bench("load", data.path());
+    command.args(["--calls", "4", "--seconds", "3", "--loss", "3", "--srtp", "--from-memory"]);
+    let report = json(&mut command);
+    let trial = &report["trials"][0];
+    assert_eq!(trial["workload"]["srtp"], true, "{trial}");
+    assert_eq!(trial["checked"]["exact"], 4, "{trial}");
+    assert_eq!(trial["ledger"]["incomplete"], 4, "the loss is told: {trial}");
+    assert_eq!(trial["failures"], serde_json::json!([]), "{trial}");
+}
+
+#[test]
 fn an_interrupted_bench_leaves_nothing_behind() {
     if !needs_root("an_interrupted_bench_leaves_nothing_behind") {
         return;

@@ -21,6 +21,7 @@ pub(crate) fn options(seed: u64, calls: u32, seconds: u32) -> Options {
         calls,
         seconds,
         codec: Codecs::Mix,
+        srtp: false,
         seed,
         loss: 0.0,
         reorder: 0.0,

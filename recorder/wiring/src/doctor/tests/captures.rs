@@ -23,6 +23,7 @@ fn calls() -> Vec<Passing> {
         calls: 10,
         seconds: 6,
         codec: Codecs::Mix,
+        srtp: false,
         seed: 3,
         loss: 0.0,
         reorder: 0.0,

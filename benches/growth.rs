@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use base::{Endpoint, Outcome, Timestamp};
-use benches::alone::Alone;
+use benches::alone::{Alone, prepare};
 use benches::cpu::{self, of_this_thread};
 use benches::machine;
 use benches::spread::Spread;
@@ -285,8 +285,12 @@ impl Writing {
         let places = Places { arena, ..Places::from(&folder.path().join("journal")) };
         let journal = Journal::open(places, JournalKey::from_bytes([7; 32]), SourceId::default())?;
         let (writer, appender) = journal.core(0, &WriterOptions::default(), BEGAN)?;
-        let shared = Arc::new(Shared::default());
-        let ours = Arc::clone(&shared);
+        let (shared, preparer) = (Arc::new(Shared::default()), appender.preparer());
+        let (ours, theirs) = (Arc::clone(&shared), Arc::clone(&shared));
+        std::thread::Builder::new().spawn(move || {
+            cpu::pin(CPU - 2);
+            prepare(&preparer, &theirs.stop);
+        })?;
         let thread = std::thread::Builder::new().spawn(move || ours.write(appender))?;
         Ok((Self { shared, thread, _journal: journal, _folder: folder }, Worker::new(writer)))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use base::ledger::Class;
 use base::{Outcome, Timestamp};
-use benches::alone::Alone;
+use benches::alone::{Alone, prepare};
 use benches::cpu;
 use capture::Frame;
 use journal::{Appender, Journal, JournalKey, SourceId, WriterOptions};
@@ -44,8 +44,13 @@ impl Recorder {
         let key = JournalKey::load_or_create(&folder.path().join("key"))?;
         let journal = Journal::open(folder.path(), key, SourceId([0; 32]))?;
         let (writer, appender) = journal.core(0, &WriterOptions::default(), now)?;
-        let shared = Arc::new(Shared::default());
-        let ours = Arc::clone(&shared);
+        let (shared, preparer) = (Arc::new(Shared::default()), appender.preparer());
+        let (ours, theirs) = (Arc::clone(&shared), Arc::clone(&shared));
+        std::thread::Builder::new().spawn(move || {
+            // The one that is left alone.
+            cpu::pin(0);
+            prepare(&preparer, &theirs.stop);
+        })?;
         let thread = std::thread::Builder::new().spawn(move || ours.write(appender))?;
         let worker = Worker::new(writer);
         Ok(Self { worker, shared, thread: Some(thread), _journal: journal, _folder: folder })

@@ -1,5 +1,9 @@
-//! A capture core beside which there is nobody else.
+//! A capture core beside which there is nobody else, but for who prepares its memory.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use journal::Preparer;
 use wiring::worker::{Seen, Surroundings};
 
 /// Nobody listens to what the core sees, and nobody waits.
@@ -14,5 +18,14 @@ impl Surroundings for Alone {
 
     fn wait_for_journal(&mut self) -> bool {
         false
+    }
+}
+
+/// What the thread does beside a live core that brings the journal's memory into being, until it is to stop.
+pub fn prepare(preparer: &Preparer, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        if !preparer.prepare() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

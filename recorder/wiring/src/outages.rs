@@ -182,7 +182,7 @@ fn milliseconds(from: Timestamp, until: Timestamp) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use base::RecordingId;
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    fn at(ms: u64) -> Timestamp {
+    pub(crate) fn at(ms: u64) -> Timestamp {
         Timestamp::from_nanos(1_700_000_000_000_000_000).plus(Duration::from_millis(ms))
     }
 
@@ -198,7 +198,7 @@ mod tests {
         Gap { side, start_time: at(ms), duration, packets: Some(1), reason: "loss".into() }
     }
 
-    fn stream(side: Side, from: u64, until: u64) -> Stream {
+    pub(crate) fn stream(side: Side, from: u64, until: u64) -> Stream {
         Stream {
             source: "192.0.2.1:4000".parse().unwrap(),
             destination: "192.0.2.2:5000".parse().unwrap(),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     /// A call from 0 to 60 s.
-    fn recording(gaps: Vec<Gap>, streams: Vec<Stream>) -> Recording {
+    pub(crate) fn recording(gaps: Vec<Gap>, streams: Vec<Stream>) -> Recording {
         Recording {
             id: RecordingId::of_call(at(0), &[b"call"]),
             call_id: Some("call".into()),

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use store::{Catalog, Filter, Order};
 
-use super::sound::{Listener, Rtp};
+use super::sound::{Channels, Listener, Rtp};
 use crate::data_dir::DataDir;
 use crate::synth::{PACKET_SAMPLES, SideTruth, Studio, Truth};
 
@@ -58,18 +58,24 @@ struct SideFound {
     is_moved: bool,
 }
 
-/// Compares a data folder with the truth about the calls.
+/// Compares a data folder with the truth about the calls. Of a recorder that `lost` packets itself, a recording may say that
+/// it cannot know whether it lacks any.
 ///
 /// # Errors
 /// The recordings cannot be read at all.
-pub(super) fn check(data: &DataDir, truths: &[Truth], studio: &Studio) -> Result<Checked> {
+pub(super) fn check(
+    data: &DataDir,
+    truths: &[Truth],
+    studio: &Studio,
+    lost: bool,
+) -> Result<Checked> {
     let Kept { of_calls, extra, without_signalling, bytes } = recordings(data, truths)?;
-    let listener = Listener::new(data.clone())?;
+    let (listener, judge) = (Listener::new(data.clone())?, Judge { studio, lost });
     let each: Vec<_> = truths
         .par_iter()
         .map(|truth| match of_calls.get(truth.call_id.as_str()).map(Vec::as_slice) {
             None | Some([]) => Verdict::Missing,
-            Some([one]) => judge(&listener, truth, one, studio),
+            Some([one]) => judge.recording(&listener, truth, one),
             Some(_) => Verdict::False("it has several recordings".into()),
         })
         .collect();
@@ -143,6 +149,10 @@ impl Checked {
                 tell("all of it is there, with silence where packets came late".into());
                 self.moved += 1;
             }
+            Verdict::Incomplete(0) => {
+                tell("none of its packets is missing; it says that it cannot know that".into());
+                self.incomplete += 1;
+            }
             Verdict::Incomplete(packets) => {
                 tell(format!("{packets} packets are missing, and the recording says so"));
                 self.incomplete += 1;
@@ -162,81 +172,85 @@ impl Checked {
     }
 }
 
-fn judge(listener: &Listener, truth: &Truth, recording: &Recording, studio: &Studio) -> Verdict {
-    match studio.is_encrypted() {
-        false => judge_sound(listener, truth, recording, studio),
-        true => match listener.packets(recording) {
-            Ok(packets) => judge_packets(&packets, truth, recording.complete, studio),
-            Err(error) => Verdict::False(format!("{error:#}")),
-        },
-    }
+/// Judges recordings.
+struct Judge<'a> {
+    studio: &'a Studio,
+    /// Whether the recorder lost packets.
+    lost: bool,
 }
 
-/// Of what was encrypted, the packets are kept as they were: each once, and no other.
-fn judge_packets(packets: &[Rtp], truth: &Truth, complete: bool, studio: &Studio) -> Verdict {
-    let mut wanted = HashSet::new();
-    for side in &truth.sides {
-        let speaker = studio.speaker(truth.call, side.side);
-        let arrived = (0..side.sent).filter(|index| side.lost.binary_search(index).is_err());
-        wanted.extend(arrived.map(|index| speaker.packet(index)));
-    }
-    if !packets.iter().all(|packet| wanted.remove(packet.bytes())) {
-        return Verdict::False("there is a packet that neither side sent, or twice".into());
-    }
-    told_rightly(wanted.len() as u64, truth, complete).unwrap_or(Verdict::Exact { off: 0 })
-}
-
-/// What is to be said of a recording that misses packets, or says so without.
-fn told_rightly(missing: u64, truth: &Truth, complete: bool) -> Option<Verdict> {
-    let lost: u64 = truth.sides.iter().map(|side| side.lost.len() as u64).sum();
-    if missing > 0 {
-        return Some(match complete {
+impl Judge<'_> {
+    fn recording(&self, listener: &Listener, truth: &Truth, recording: &Recording) -> Verdict {
+        let judged = match self.studio.is_encrypted() {
+            false => listener.hear(recording).map(|it| self.sound(&it, truth, recording.complete)),
             true => {
-                Verdict::False(format!("{missing} packets are missing, and it is called complete"))
+                listener.packets(recording).map(|it| self.packets(&it, truth, recording.complete))
             }
-            false => Verdict::Incomplete(missing),
-        });
+        };
+        judged.unwrap_or_else(|error| Verdict::False(format!("{error:#}")))
     }
-    (complete != (lost == 0)).then(|| {
-        let says = if complete { "complete" } else { "incomplete" };
-        Verdict::False(format!("{lost} packets were lost on the way; it is called {says}"))
-    })
-}
 
-fn judge_sound(
-    listener: &Listener,
-    truth: &Truth,
-    recording: &Recording,
-    studio: &Studio,
-) -> Verdict {
-    let channels = match listener.hear(recording) {
-        Ok(channels) => channels,
-        Err(error) => return Verdict::False(format!("{error:#}")),
-    };
-    let mut found = truth
-        .sides
-        .iter()
-        .zip(&channels)
-        .map(|(side, channel)| compare(truth.call, side, channel, studio));
-    let (Some(caller), Some(callee)) = (found.next(), found.next()) else {
-        return Verdict::Missing;
-    };
-    if caller.is_foreign || callee.is_foreign {
-        return Verdict::False("there is something on a channel that its side did not say".into());
-    }
-    let missing = caller.missing + callee.missing;
-    if let Some(verdict) = told_rightly(missing, truth, recording.complete) {
-        return verdict;
-    }
-    if caller.is_moved || callee.is_moved {
-        return Verdict::Moved;
-    }
-    match (caller.place, callee.place) {
-        (Some(caller), Some(callee)) => {
-            let apart = (callee as i64 - caller as i64) * SAMPLE_NANOS;
-            Verdict::Exact { off: apart - truth.callee_offset_nanos }
+    /// Of what was encrypted, the packets are kept as they were: each once, and no other.
+    fn packets(&self, packets: &[Rtp], truth: &Truth, complete: bool) -> Verdict {
+        let mut wanted = HashSet::new();
+        for side in &truth.sides {
+            let speaker = self.studio.speaker(truth.call, side.side);
+            let arrived = (0..side.sent).filter(|index| side.lost.binary_search(index).is_err());
+            wanted.extend(arrived.map(|index| speaker.packet(index)));
         }
-        _ => Verdict::False("a side is not heard at all".into()),
+        if !packets.iter().all(|packet| wanted.remove(packet.bytes())) {
+            return Verdict::False("there is a packet that neither side sent, or twice".into());
+        }
+        let missing = wanted.len() as u64;
+        self.told_wrongly(missing, truth, complete).unwrap_or(Verdict::Exact { off: 0 })
+    }
+
+    fn sound(&self, channels: &Channels, truth: &Truth, complete: bool) -> Verdict {
+        let mut found = truth
+            .sides
+            .iter()
+            .zip(channels)
+            .map(|(side, channel)| compare(truth.call, side, channel, self.studio));
+        let (Some(caller), Some(callee)) = (found.next(), found.next()) else {
+            return Verdict::Missing;
+        };
+        if caller.is_foreign || callee.is_foreign {
+            let what = "there is something on a channel that its side did not say";
+            return Verdict::False(what.into());
+        }
+        let missing = caller.missing + callee.missing;
+        if let Some(verdict) = self.told_wrongly(missing, truth, complete) {
+            return verdict;
+        }
+        if caller.is_moved || callee.is_moved {
+            return Verdict::Moved;
+        }
+        match (caller.place, callee.place) {
+            (Some(caller), Some(callee)) => {
+                let apart = (callee as i64 - caller as i64) * SAMPLE_NANOS;
+                Verdict::Exact { off: apart - truth.callee_offset_nanos }
+            }
+            _ => Verdict::False("a side is not heard at all".into()),
+        }
+    }
+
+    /// What is to be said of a recording that misses packets, or that does not say what is so.
+    fn told_wrongly(&self, missing: u64, truth: &Truth, complete: bool) -> Option<Verdict> {
+        let lost: u64 = truth.sides.iter().map(|side| side.lost.len() as u64).sum();
+        let wrong = |what: String| Some(Verdict::False(what));
+        match (complete, missing, lost) {
+            (true, 0, 0) | (false, 0, 1..) => None,
+            (true, 1.., _) => {
+                wrong(format!("{missing} packets are missing, and it is called complete"))
+            }
+            (true, 0, _) => {
+                wrong(format!("{lost} packets were lost on the way, and it is called complete"))
+            }
+            // Where the recorder lost packets, it may not be able to know whose they were.
+            (false, 1.., _) => Some(Verdict::Incomplete(missing)),
+            (false, 0, 0) if self.lost => Some(Verdict::Incomplete(0)),
+            (false, 0, 0) => wrong("all of it is there, and it is called incomplete".into()),
+        }
     }
 }
 
@@ -345,7 +359,8 @@ mod tests {
             packets
         };
         let (truth, other) = (&truths[0], &truths[1]);
-        let judged = |packets: &[Rtp], complete| judge_packets(packets, truth, complete, &studio);
+        let judge = Judge { studio: &studio, lost: false };
+        let judged = |packets: &[Rtp], complete| judge.packets(packets, truth, complete);
         assert!(truth.sides.iter().all(|side| !side.lost.is_empty()), "{truth:?}");
         assert!(matches!(judged(&arrived(truth, &[]), false), Verdict::Exact { .. }));
         assert!(matches!(judged(&arrived(truth, &[]), true), Verdict::False(_)), "some were lost");
@@ -360,6 +375,19 @@ mod tests {
         more[7].0[30] ^= 1;
         assert!(matches!(judged(&more, false), Verdict::False(_)), "one is another");
         assert!(matches!(judged(&arrived(other, &[]), false), Verdict::False(_)));
+    }
+
+    #[test]
+    fn a_recording_may_say_that_it_cannot_know_only_where_the_recorder_lost_packets() {
+        let (mut truths, studio) = calls(false);
+        truths[0].sides.iter_mut().for_each(|side| side.lost.clear());
+        let told = |lost, missing, complete| {
+            Judge { studio: &studio, lost }.told_wrongly(missing, &truths[0], complete)
+        };
+        assert!(matches!(told(true, 0, false), Some(Verdict::Incomplete(0))));
+        assert!(matches!(told(false, 0, false), Some(Verdict::False(_))));
+        assert!(matches!(told(true, 1, true), Some(Verdict::False(_))));
+        assert!(told(true, 0, true).is_none() && told(false, 0, true).is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::check::{Checked, check};
 use super::interrupt::Interrupt;
 use super::ledger::Ledger;
 use super::onlooker::{Onlooker, Playable, Seen};
-use super::process::{Stages, between};
+use super::process::{Process, Stages, between};
 use super::recorder::{self, Cpus, LOOK_EVERY, Recorder};
 use super::sender::{self, Frames, Sent};
 use super::wire;
@@ -22,6 +22,10 @@ use crate::synth::{self, Codecs, Options, Studio, Timeline, Truth};
 
 /// A recorder that has stored nothing new for so long stores nothing more.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
+
+/// Memory of a recorder that nothing comes to has settled when it is the same after so long.
+const SETTLED_AFTER: Duration = Duration::from_millis(100);
+const SETTLING_LOOKS_MAX: u32 = 20;
 
 /// How often recordings are counted: each time, all of them.
 const STORED_LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -318,7 +322,8 @@ pub(super) fn live(
     let Recorded { sent, ledger, used } =
         record(&mut timeline, workload.calls.into(), queues, folder, interrupt)?;
     let (truths, studio) = timeline.finish();
-    let checked = check(&DataDir::open(&folder.join("data"))?, &truths, &studio)?;
+    let lost = !ledger.drops(Some(&sent)).is_empty();
+    let checked = check(&DataDir::open(&folder.join("data"))?, &truths, &studio, lost)?;
     let corpus_sha256 = corpus(&truths)?;
     let found = Found { ledger, checked, used, load_average, corpus_sha256 };
     Ok(Trial::new(Way::Live { queues }, workload, Some(sent), found))
@@ -349,8 +354,8 @@ pub(super) fn record(
         let recorder = Recorder::run(folder, &data, interrupt)?;
         cpus.be_sender()?;
         let process = recorder.process();
+        let memory_start_kib = settled(&process);
         let (before, stages_before) = (process.cpu(), process.stages());
-        let memory_start_kib = process.kibibytes("VmRSS");
         let onlooker = Onlooker::start(process.clone(), &data)?;
         let sent = sender::send(frames, queues > 1, interrupt)?;
         cpus.be_anywhere()?;
@@ -370,6 +375,19 @@ pub(super) fn record(
         let ledger = recorder.stop(frames.duration(), interrupt)?;
         Ok(Recorded { sent, ledger, used })
     })
+}
+
+/// What memory a process has when it brings no more into being, KiB; what it has after a while, if it goes on.
+fn settled(process: &Process) -> Option<u64> {
+    let mut has = process.kibibytes("VmRSS");
+    for _ in 0..SETTLING_LOOKS_MAX {
+        std::thread::sleep(SETTLED_AFTER);
+        let before = std::mem::replace(&mut has, process.kibibytes("VmRSS"));
+        if has == before {
+            break;
+        }
+    }
+    has
 }
 
 /// Waits until so many recordings are stored, or no more come. Gives how long that took, if all came.
@@ -413,7 +431,8 @@ pub(super) fn from_file(
     let load_average = load_average();
     let (ledger, used) = replay(&capture, folder, &data, interrupt)?;
     let studio = Studio::new(&workload.options());
-    let checked = check(&DataDir::open(&data)?, &truths, &studio)?;
+    let lost = !ledger.drops(None).is_empty();
+    let checked = check(&DataDir::open(&data)?, &truths, &studio, lost)?;
     let corpus_sha256 = corpus(&truths)?;
     let found = Found { ledger, checked, used, load_average, corpus_sha256 };
     Ok(Trial::new(Way::File, workload, None, found))
